@@ -1,0 +1,19 @@
+import type { Knex } from 'knex'
+import * as tables from './0001_tables.js'
+import * as claims from './0002_claims.js'
+import * as endings from './0003_endings.js'
+import * as assembly from './0004_assembly.js'
+
+/** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
+export interface Migration {
+  readonly name: string
+  up(knex: Knex, s: string): Promise<void>
+}
+
+/** All steps in order. Names are stored in the database, so they have no extension (`.ts` here, `.js` when built). */
+export const migrations: readonly Migration[] = [
+  { name: '0001_tables', up: tables.up },
+  { name: '0002_claims', up: claims.up },
+  { name: '0003_endings', up: endings.up },
+  { name: '0004_assembly', up: assembly.up },
+]

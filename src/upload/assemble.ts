@@ -1,0 +1,48 @@
+import { discard } from './discard.js'
+import type { Engine } from './engine.js'
+import { isUploadError } from './errors.js'
+import type { Assembly } from './ports.js'
+import type { UploadId } from './upload.js'
+
+/**
+ * Makes one blob of one final that waits for it: the given one, or any. Resumable: whoever is killed on the way
+ * leaves a row another takes over. False when there was nothing to take, or it has to be tried again later.
+ */
+export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSignal): Promise<boolean> {
+  const assembly = await engine.registry.takeAssembly(id)
+  if (assembly === null) return false
+  const copied = await copy(engine, assembly, signal)
+  if (!copied) {
+    await engine.registry.abandonAssembly(assembly)
+    return false
+  }
+  const finished = await engine.registry.finishAssembly(assembly)
+  if (finished === null) {
+    // The final went away, or another node took over: nothing refers to what was made here.
+    await discard(engine, [assembly.target])
+    return true
+  }
+  engine.events.tell('upload_assembled', { upload: finished.upload })
+  await discard(engine, finished.unreferenced)
+  return true
+}
+
+async function copy(engine: Engine, assembly: Assembly, signal?: AbortSignal): Promise<boolean> {
+  try {
+    const outcome = await engine.bytes.assemble(assembly.target, assembly.extents, {
+      copied: assembly.copied,
+      fresh: assembly.fresh,
+      ...(signal && { signal }),
+      onCopied: (copied) => engine.registry.assemblyProgress(assembly, copied),
+    })
+    return outcome === 'done'
+  } catch (error) {
+    // A blob is gone when the final was deleted, or re-pointed by another assembly: the next attempt sees the rest.
+    const gone = isUploadError(error) && error.code === 'blob_gone'
+    engine.log[gone ? 'info' : 'error'](
+      { err: error, upload: assembly.uploadId },
+      'an assembly did not finish',
+    )
+    return false
+  }
+}

@@ -1,0 +1,101 @@
+import type { Logger } from './log.js'
+import type { BlobWrite, Claim, UploadRegistry } from './ports.js'
+
+/** Progress is recorded this often, so that a killed server loses no more than this much time of any upload. */
+const INTERVAL_MS = 1_000
+
+/** And at least this often in bytes: half of the 64 MiB a killed server may lose, as the next half is under way. */
+const EVERY_BYTES = 32 * 1024 * 1024
+
+interface Running {
+  readonly claim: Claim
+  readonly write: BlobWrite
+  /** Bytes of this write that a checkpoint has recorded. */
+  recorded: number
+  /** The latest count reported by the store. */
+  stored: number
+  /** A checkpoint forced by bytes, still under way. */
+  forced: Promise<void> | null
+}
+
+/**
+ * Records the progress of all running writes of this node: one statement a tick for all of them, and one at once
+ * for an upload that got far since. Never records the last byte of an upload, because that would look complete
+ * without being: only `record` completes.
+ */
+export class Checkpoints {
+  readonly #registry: UploadRegistry
+  readonly #log: Logger
+  readonly #running = new Set<Running>()
+  #timer: NodeJS.Timeout | null = null
+  #ticking: Promise<void> | null = null
+
+  constructor(registry: UploadRegistry, log: Logger) {
+    this.#registry = registry
+    this.#log = log
+  }
+
+  /** Follows a write until `stop` is called on what it returns. `stored` is to be called as bytes are stored. */
+  follow(
+    claim: Claim,
+    write: BlobWrite,
+  ): { stored(total: number): void | Promise<void>; stop(): Promise<void> } {
+    const running: Running = { claim, write, recorded: 0, stored: 0, forced: null }
+    this.#running.add(running)
+    this.#timer ??= setInterval(() => this.#tick(), INTERVAL_MS).unref()
+    return {
+      stored: (total) => this.#stored(running, total),
+      stop: async () => {
+        this.#running.delete(running)
+        if (this.#running.size === 0 && this.#timer !== null) {
+          clearInterval(this.#timer)
+          this.#timer = null
+        }
+        // The record that follows must not race a checkpoint of the same claim for the same row.
+        await running.forced
+        await this.#ticking
+      },
+    }
+  }
+
+  #stored(running: Running, total: number): void | Promise<void> {
+    running.stored = total
+    if (total - running.recorded < EVERY_BYTES) return
+    if (running.forced !== null) return running.forced
+    running.forced = this.#checkpoint([running]).finally(() => {
+      running.forced = null
+    })
+  }
+
+  #tick(): void {
+    if (this.#ticking !== null) return
+    const due = [...this.#running].filter(
+      (running) => running.stored > running.recorded && running.forced === null,
+    )
+    if (due.length === 0) return
+    this.#ticking = this.#checkpoint(due).finally(() => {
+      this.#ticking = null
+    })
+  }
+
+  /** A checkpoint that fails costs no byte: the next one, or the record at the end, says the same and more. */
+  async #checkpoint(due: readonly Running[]): Promise<void> {
+    try {
+      const progress = (await Promise.all(due.map(measure))).filter((entry) => entry !== null)
+      if (progress.length === 0) return
+      await this.#registry.checkpoint(progress)
+      for (const { running, durable } of progress) running.recorded = durable
+    } catch (error) {
+      this.#log.warn({ err: error }, 'progress could not be recorded; it will be with the next checkpoint')
+    }
+  }
+}
+
+async function measure(
+  running: Running,
+): Promise<{ running: Running; durable: number; claim: Claim; stop: number } | null> {
+  const durable = await running.write.durable()
+  const stop = running.claim.start + durable
+  const last = running.claim.length !== null && stop >= running.claim.length
+  return durable > running.recorded && !last ? { running, durable, claim: running.claim, stop } : null
+}

@@ -1,0 +1,59 @@
+import { Readable } from 'node:stream'
+import type { Extent } from './blob.js'
+import type { Engine } from './engine.js'
+import { isUploadError, notFound } from './errors.js'
+import type { UploadId } from './upload.js'
+
+/** Extents may change under a reader that often without a byte of progress before it gives up. */
+const MOVES = 10
+
+/**
+ * Bytes `[start, stop)` of a complete upload. A reader whose blob goes away under it (an assembly replaced the
+ * extents) resolves the rest again and goes on at the same byte. Fails with `upload_not_found` when the upload
+ * itself is gone.
+ */
+export function content(
+  engine: Engine,
+  id: UploadId,
+  owner: string | null,
+  range: { readonly start: number; readonly stop: number },
+): Readable {
+  return Readable.from(pieces(engine, id, owner, range), { objectMode: false, highWaterMark: 1 })
+}
+
+async function* pieces(
+  engine: Engine,
+  id: UploadId,
+  owner: string | null,
+  range: { readonly start: number; readonly stop: number },
+): AsyncGenerator<Buffer> {
+  let at = range.start
+  let moves = 0
+  while (at < range.stop) {
+    const extents = await engine.registry.extents(id, owner)
+    if (extents === null) throw notFound()
+    try {
+      for (const part of within(extents, at, range.stop)) {
+        for await (const bytes of engine.bytes.read(part.blob, part.from, part.to)) {
+          at += (bytes as Buffer).length
+          moves = 0
+          yield bytes as Buffer
+        }
+      }
+    } catch (error) {
+      const moved = isUploadError(error) && error.code === 'blob_gone'
+      if (!moved || ++moves > MOVES) throw error
+    }
+  }
+}
+
+function within(extents: readonly Extent[], start: number, stop: number) {
+  return extents
+    .filter((extent) => extent.stop > start && extent.start < stop)
+    .map((extent) => {
+      const from = Math.max(start, extent.start)
+      const to = Math.min(stop, extent.stop)
+      const shift = extent.blobOffset - extent.start
+      return { blob: extent.blob, from: from + shift, to: to + shift }
+    })
+}

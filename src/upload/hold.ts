@@ -1,0 +1,61 @@
+import type { Engine } from './engine.js'
+import { busy } from './errors.js'
+import type { Claim, ClaimRequest, FoundUpload } from './ports.js'
+import type { UploadId } from './upload.js'
+
+/** Between two looks at a holder that was asked to yield: its answer usually comes first, by notification. */
+const LOOK_AGAIN_MS = 500
+
+/**
+ * Claims a range, asking a living holder to hand it back and waiting for that, or for its lease to lapse, up to the
+ * engine's patience. Throws `upload_busy` after that, and whatever `UploadRegistry.claim` throws.
+ */
+export async function takeClaim(engine: Engine, request: ClaimRequest): Promise<Claim> {
+  const claim = await untilFree(engine, request.id, () => engine.registry.claim(request))
+  if (claim === null) throw busy()
+  return claim
+}
+
+/**
+ * Looks an upload up; when a writer of the given protocol holds it, asks for a hand-back first, so that the offset
+ * answered is the one the next write must carry. Null when it is not there. Throws `upload_busy`.
+ */
+export async function findAtRest(
+  engine: Engine,
+  id: UploadId,
+  owner: string | null,
+): Promise<FoundUpload | null> {
+  let missing = false
+  const found = await untilFree(
+    engine,
+    id,
+    async () => {
+      const seen = await engine.registry.find(id, owner)
+      missing = seen === null
+      // Chunks of a frago upload arrive side by side and need no common offset: nobody has to stop for a look.
+      return seen?.held && seen.upload.protocol === 'tus' ? null : seen
+    },
+    () => missing,
+  )
+  if (found === null && !missing) throw busy()
+  return found
+}
+
+async function untilFree<T>(
+  engine: Engine,
+  id: UploadId,
+  attempt: () => Promise<T | null>,
+  settled: () => boolean = () => false,
+): Promise<T | null> {
+  const deadline = performance.now() + engine.policy.patience
+  for (;;) {
+    const result = await attempt()
+    if (result !== null || settled()) return result
+    const left = deadline - performance.now()
+    if (left <= 0) return null
+    // Listening begins before asking, or the answer could come in between and be missed.
+    const handedBack = engine.registry.handedBack(id, Math.min(left, LOOK_AGAIN_MS))
+    await engine.registry.askToYield(id)
+    await handedBack
+  }
+}

@@ -1,0 +1,190 @@
+import type { Readable } from 'node:stream'
+import { createHasher, type Digest, digestsEqual } from './digest.js'
+import type { Engine } from './engine.js'
+import { busy, UploadError } from './errors.js'
+import { takeClaim } from './hold.js'
+import { patiently } from './patience.js'
+import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
+import { MAX_LENGTH, type Upload, type UploadId, type UploadProtocol } from './upload.js'
+
+/**
+ * What the bytes of a request must hash to: known before they come, or only after them (a trailer). `digest` may
+ * throw, which then is the request's error and nothing is kept.
+ */
+export type ExpectedDigest = { readonly before: Digest } | { readonly after: () => Digest }
+
+export interface ReceiveRequest {
+  readonly id: UploadId
+  readonly owner: string | null
+  readonly protocol: UploadProtocol
+  /** Offset of the first byte of `source` in the upload. */
+  readonly start: number
+  readonly declaredLength: number | null
+  readonly source: Readable
+  /** Bytes the source announced; null when it did not. */
+  readonly announced: number | null
+  readonly expected: ExpectedDigest | null
+  /** Most bytes the upload may have; null: no limit. */
+  readonly maxSize: number | null
+  /** Aborts when the request is to end early (drain, idle client); its reason, if an UploadError, is the answer. */
+  readonly signal: AbortSignal
+}
+
+export interface Received {
+  readonly upload: Upload
+  /** Bytes of this request that are now part of the upload. */
+  readonly stored: number
+  readonly completed: boolean
+  /** False when the request ended before all it announced had come; what came is kept (unless checked). */
+  readonly whole: boolean
+}
+
+/**
+ * One writer's request from claim to record. Throws what `takeClaim` throws, and `size_exceeded`,
+ * `checksum_mismatch`, `upload_busy` (another request asked for the upload meanwhile), `claim_lost`, `storage_full`,
+ * `storage_failed`; bytes that were recorded before the failure stay recorded in every case.
+ */
+export async function receive(engine: Engine, request: ReceiveRequest): Promise<Received> {
+  const claim = await takeClaim(engine, {
+    id: request.id,
+    owner: request.owner,
+    protocol: request.protocol,
+    start: request.start,
+    stop: null,
+    declaredLength: request.declaredLength,
+  })
+  let open = true
+  try {
+    const limit = roomFor(request, claim)
+    const { result, hasher } = await store(engine, request, claim, limit)
+    const keep = await bytesToKeep(engine, request, claim, result, hasher)
+    const recorded = await patiently(() => engine.registry.record(claim, claim.start + keep))
+    open = false
+    announce(engine, claim, keep, recorded)
+    return answer(request, claim, result, keep, recorded)
+  } finally {
+    if (open) await handBack(engine, claim)
+  }
+}
+
+/** The most bytes this request may add. A request that announces more is refused before a byte is read. */
+function roomFor(request: ReceiveRequest, claim: Claim): number {
+  const end = Math.min(claim.length ?? MAX_LENGTH, request.maxSize ?? MAX_LENGTH)
+  const room = end - claim.start
+  if (request.announced !== null && request.announced > room) throw tooLarge(end)
+  return room
+}
+
+function tooLarge(end: number): UploadError {
+  return new UploadError(
+    'size_exceeded',
+    `The upload may have ${end} bytes; this request would make it longer.`,
+  )
+}
+
+async function store(
+  engine: Engine,
+  request: ReceiveRequest,
+  claim: Claim,
+  limit: number,
+): Promise<{ result: WriteResult; hasher: Hasher | null }> {
+  const hasher =
+    request.expected && 'before' in request.expected ? createHasher(request.expected.before.algorithm) : null
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  request.signal.addEventListener('abort', stop)
+  claim.yielded.addEventListener('abort', stop)
+  if (request.signal.aborted || claim.yielded.aborted) stop()
+  let follower: ReturnType<Engine['checkpoints']['follow']> | null = null
+  try {
+    const write = engine.bytes.write(claim.blob, claim.blobOffset, request.source, {
+      limit,
+      fresh: claim.fresh,
+      signal: stopping.signal,
+      ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),
+      onStored: (total) => follower?.stored(total),
+    })
+    // Bytes whose digest is still to be checked must not become part of the upload before it fits.
+    if (request.expected === null) follower = engine.checkpoints.follow(claim, write)
+    return { result: await write.done, hasher }
+  } finally {
+    request.signal.removeEventListener('abort', stop)
+    claim.yielded.removeEventListener('abort', stop)
+    await follower?.stop()
+  }
+}
+
+/** How many of the stored bytes become part of the upload. Throws where the request must not count at all. */
+async function bytesToKeep(
+  engine: Engine,
+  request: ReceiveRequest,
+  claim: Claim,
+  result: WriteResult,
+  hasher: Hasher | null,
+): Promise<number> {
+  if (result.ended === 'limit') throw tooLarge(claim.start + result.stored)
+  if (request.expected === null) return result.stored
+  if (!isWhole(request, result)) return 0
+  const expected = 'before' in request.expected ? request.expected.before : request.expected.after()
+  const actual = hasher ? hasher.digest() : await digestOfStored(engine, claim, result.stored, expected)
+  if (digestsEqual(actual, expected)) return result.stored
+  const found = await engine.registry.find(request.id, request.owner)
+  if (found) engine.events.tell('checksum_failed', { upload: found.upload })
+  throw new UploadError(
+    'checksum_mismatch',
+    `The ${expected.algorithm} checksum does not fit the bytes received; none of them were kept.`,
+  )
+}
+
+async function digestOfStored(
+  engine: Engine,
+  claim: Claim,
+  stored: number,
+  expected: Digest,
+): Promise<Digest> {
+  const hasher = createHasher(expected.algorithm)
+  if (stored === 0) return hasher.digest()
+  const source = engine.bytes.read(claim.blob, claim.blobOffset, claim.blobOffset + stored)
+  for await (const bytes of source) hasher.update(bytes as Buffer)
+  return hasher.digest()
+}
+
+function isWhole(request: ReceiveRequest, result: WriteResult): boolean {
+  return result.ended === 'end' && (request.announced === null || result.stored === request.announced)
+}
+
+function announce(engine: Engine, claim: Claim, keep: number, recorded: Recorded): void {
+  const { upload } = recorded
+  if (keep > 0) {
+    engine.events.tell('chunk_received', { upload, start: claim.start, stop: claim.start + keep })
+  }
+  if (recorded.completed) engine.events.tell('upload_completed', { upload })
+  for (const final of recorded.completedFinals) engine.events.tell('upload_completed', { upload: final })
+}
+
+/** A request that stored all it had is answered as done, even if it was asked to yield at its last byte. */
+function answer(
+  request: ReceiveRequest,
+  claim: Claim,
+  result: WriteResult,
+  stored: number,
+  recorded: Recorded,
+): Received {
+  const whole = isWhole(request, result)
+  if (result.ended === 'failed') {
+    throw result.error ?? new UploadError('storage_failed', 'The bytes could not be stored.')
+  }
+  if (!whole && !recorded.completed && claim.yielded.aborted) throw busy()
+  if (!whole && request.signal.aborted && request.signal.reason instanceof UploadError)
+    throw request.signal.reason
+  return { upload: recorded.upload, stored, completed: recorded.completed, whole }
+}
+
+async function handBack(engine: Engine, claim: Claim): Promise<void> {
+  try {
+    await engine.registry.release(claim)
+  } catch (error) {
+    // Nothing is lost: the claim lapses with this node's lease, and the next writer takes over.
+    engine.log.warn({ err: error, upload: claim.uploadId }, 'a claim could not be handed back')
+  }
+}

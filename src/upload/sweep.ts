@@ -1,0 +1,56 @@
+import { discard } from './discard.js'
+import type { Engine } from './engine.js'
+
+/** Rows a sweep takes at a time, so that no transaction grows with what piled up. */
+const BATCH = 100
+
+export interface Swept {
+  readonly expired: number
+  readonly removedBlobs: number
+  readonly removedFiles: number
+}
+
+/**
+ * Ends what is due and finishes what a crash interrupted: expired uploads, blobs whose rows say they are to go,
+ * files a dead epoch left without a row. Safe to run on any number of nodes at once.
+ */
+export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept> {
+  const expired = await expireDue(engine, signal)
+  const removedBlobs = await removeUnreferenced(engine, signal)
+  const removedFiles = await sweepEpochs(engine, signal)
+  return { expired, removedBlobs, removedFiles }
+}
+
+async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> {
+  let count = 0
+  while (!signal?.aborted) {
+    const due = await engine.registry.expireDue(BATCH)
+    for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
+    await discard(engine, due.unreferenced)
+    count += due.uploads.length
+    if (due.uploads.length === 0) break
+  }
+  return count
+}
+
+async function removeUnreferenced(engine: Engine, signal?: AbortSignal): Promise<number> {
+  let count = 0
+  while (!signal?.aborted) {
+    const blobs = await engine.registry.unreferencedBlobs(BATCH)
+    const removed = await discard(engine, blobs)
+    count += removed
+    // What cannot be removed now would be handed out again and again.
+    if (blobs.length < BATCH || removed === 0) break
+  }
+  return count
+}
+
+async function sweepEpochs(engine: Engine, signal?: AbortSignal): Promise<number> {
+  let count = 0
+  for (const epoch of await engine.registry.retireEpochs()) {
+    if (signal?.aborted) break
+    count += await engine.bytes.sweepEpoch(epoch, (ids) => engine.registry.knownBlobs(epoch, ids))
+    await engine.registry.epochSwept(epoch)
+  }
+  return count
+}

@@ -1,0 +1,61 @@
+import type { Blob } from '../../src/upload/blob.js'
+import { expired, notFound, OffsetMismatch, UploadError } from '../../src/upload/errors.js'
+import type { ClaimRequest } from '../../src/upload/ports.js'
+
+/** What `claim_range` answers. */
+export type ClaimAnswer =
+  | {
+      readonly outcome: 'granted'
+      readonly token: number
+      readonly length: number | null
+      readonly blob: Blob
+      readonly blob_offset: number
+      readonly fresh: boolean
+    }
+  | { readonly outcome: 'lapsed' }
+  | { readonly outcome: 'held' }
+  | Refusal
+
+type Refusal =
+  | { readonly outcome: 'unknown' | 'expired' | 'final' | 'finished' | 'conflict' }
+  | { readonly outcome: 'protocol'; readonly protocol: string }
+  | { readonly outcome: 'offset' | 'short'; readonly offset: number }
+  | { readonly outcome: 'declared'; readonly length: number }
+
+export function refusal(answer: Refusal, request: ClaimRequest): UploadError {
+  switch (answer.outcome) {
+    case 'unknown':
+      return notFound()
+    case 'expired':
+      return expired()
+    case 'final':
+      return new UploadError(
+        'upload_is_final',
+        'A final upload is made of its parts and takes no bytes itself.',
+      )
+    case 'finished':
+      return new UploadError('upload_finished', 'The upload is complete; nothing can be added to it.')
+    case 'conflict':
+      return new UploadError(
+        'range_conflict',
+        'The range overlaps bytes that are already there, or ends too late.',
+      )
+    case 'protocol':
+      return new UploadError(
+        'wrong_protocol',
+        `This upload was started with ${answer.protocol} and is written to through ${answer.protocol} only.`,
+      )
+    case 'offset':
+      return new OffsetMismatch(request.start, answer.offset)
+    case 'short':
+      return new UploadError(
+        'length_conflict',
+        `The upload already has ${answer.offset} bytes; its length cannot be ${request.declaredLength}.`,
+      )
+    case 'declared':
+      return new UploadError(
+        'length_conflict',
+        `The upload has a length of ${answer.length}, which cannot change to ${request.declaredLength}.`,
+      )
+  }
+}

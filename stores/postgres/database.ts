@@ -1,0 +1,73 @@
+import knexFactory, { type Knex } from 'knex'
+import { isRetryable, translate } from './failures.js'
+
+/** How to reach a database: a URL, or pg's own settings (host, port, user, database, password …). */
+export type Connection = string | Readonly<Record<string, unknown>>
+
+/** A statement that hangs longer is ended by the server, in ms; nothing we run takes a tenth of that. */
+const STATEMENT_TIMEOUT = 30_000
+
+/** How long a request waits for a pooled connection, or for a new one, in ms. */
+const CONNECT_TIMEOUT = 5_000
+
+const ATTEMPTS = 5
+
+/** Makes a pool. Nothing is connected before the first statement. */
+export function connect(connection: Connection, most = 10): Knex {
+  const settings = typeof connection === 'string' ? { connectionString: connection } : connection
+  return knexFactory({
+    client: 'pg',
+    connection: {
+      ...settings,
+      application_name: 'tributary',
+      statement_timeout: STATEMENT_TIMEOUT,
+      connectionTimeoutMillis: CONNECT_TIMEOUT,
+      keepAlive: true,
+    } as Knex.PgConnectionConfig,
+    pool: { min: 0, max: most, idleTimeoutMillis: 30_000 },
+    acquireConnectionTimeout: CONNECT_TIMEOUT,
+  })
+}
+
+/** A schema name quoted for SQL text. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** One pool and one schema: where all statements of the registry go through. */
+export class Database {
+  readonly knex: Knex
+  /** The schema, quoted. */
+  readonly s: string
+  /** The channel of NOTIFY between nodes that share this schema. */
+  readonly channel: string
+
+  constructor(knex: Knex, schema: string) {
+    this.knex = knex
+    this.s = quoteIdentifier(schema)
+    this.channel = `tributary_${schema}`.slice(0, 63)
+  }
+
+  /**
+   * Runs one statement, prepared under `name`, and gives its rows. A deadlock or serialization failure runs it
+   * again; a database that is away throws `registry_unavailable`.
+   */
+  async rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = (await this.knex
+          .raw(sql, bindings as Knex.RawBinding[])
+          .options({ name: `tributary_${name}` })) as { rows: Row[] }
+        return result.rows
+      } catch (error) {
+        if (!isRetryable(error) || attempt === ATTEMPTS) throw translate(error)
+      }
+    }
+  }
+
+  /** The single value of a statement of the form `select f(...) as value`. */
+  async value<Value>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<Value> {
+    const [row] = await this.rows<{ value: Value }>(name, sql, bindings)
+    return row?.value as Value
+  }
+}

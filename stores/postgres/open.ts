@@ -1,0 +1,63 @@
+import type { Logger } from '../../src/upload/log.js'
+import { type Connection, connect, Database } from './database.js'
+import { Holdings } from './holdings.js'
+import { PostgresLocker } from './locker.js'
+import { migrate } from './migrate.js'
+import { NodeLease } from './node-lease.js'
+import { PostgresRegistry } from './registry.js'
+import { Signals } from './signals.js'
+
+export interface PostgresOptions {
+  /** The database: a URL or pg's settings. */
+  readonly connection: Connection
+  /** A way to the same database that no transaction pooler stands in, for LISTEN and migrations. Default: `connection`. */
+  readonly directConnection?: Connection
+  /** Default `tributary`. */
+  readonly schema?: string
+  /** How long an upload may rest before it expires, in ms; null: for ever. */
+  readonly expiration: number | null
+  readonly log: Logger
+}
+
+/** This process as a node on a database. */
+export interface OpenPostgres {
+  readonly registry: PostgresRegistry
+  readonly locker: PostgresLocker
+  readonly lease: NodeLease
+  readonly database: Database
+  close(): Promise<void>
+}
+
+export const DEFAULT_SCHEMA = 'tributary'
+
+/** Migrates, takes a lease and listens. Throws `DatabaseTooNew`, `DatabaseUnfit`, or what pg says. */
+export async function openPostgres(options: PostgresOptions): Promise<OpenPostgres> {
+  const schema = options.schema ?? DEFAULT_SCHEMA
+  const direct = options.directConnection ?? options.connection
+  await migrate(direct, schema)
+  const database = new Database(connect(options.connection), schema)
+  const signals = new Signals(direct, database, options.log)
+  const holdings = new Holdings(database, signals)
+  const lease = new NodeLease(database, options.log, () => holdings.yieldAll())
+  try {
+    await signals.open()
+    await lease.start()
+  } catch (error) {
+    await signals.close()
+    await database.knex.destroy()
+    throw error
+  }
+  return {
+    registry: new PostgresRegistry(database, lease, signals, holdings, { expiration: options.expiration }),
+    locker: new PostgresLocker(database, lease, signals),
+    lease,
+    database,
+    close: async () => {
+      await lease
+        .stop()
+        .catch((error: unknown) => options.log.warn({ err: error }, 'the lease is left to lapse'))
+      await signals.close()
+      await database.knex.destroy()
+    },
+  }
+}

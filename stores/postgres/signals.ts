@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import pg from 'pg'
+import type { Logger } from '../../src/upload/log.js'
+import type { Connection, Database } from './database.js'
+
+const RECONNECT_MS = 500
+const PROBE_MS = 1_000
+
+/**
+ * What nodes say to each other through NOTIFY. Messages are hints: whoever waits also looks for itself now and then,
+ * so a lost one costs time, never correctness. Events: `yield <token>`, `handed <upload id>`,
+ * `unlocked <key>`, `yield-lock <token>`; and `reconnected` after a gap in which messages may have been lost.
+ */
+export class Signals {
+  readonly #connection: Connection
+  readonly #database: Database
+  readonly #log: Logger
+  readonly #heard = new EventEmitter().setMaxListeners(0)
+  #client: pg.Client | null = null
+  #retry: NodeJS.Timeout | null = null
+  #closed = false
+  /** Whether messages arrive; false behind a transaction pooler, where LISTEN reaches nobody. */
+  listening = false
+
+  constructor(connection: Connection, database: Database, log: Logger) {
+    this.#connection = connection
+    this.#database = database
+    this.#log = log
+  }
+
+  async open(): Promise<void> {
+    await this.#connect()
+    this.listening = await this.#probe()
+    if (this.listening) return
+    this.#log.warn(
+      {},
+      'LISTEN does not work here (a pooler?): holders are polled; DATABASE_DIRECT_URL would mend it',
+    )
+    await this.#hangUp()
+  }
+
+  on(message: string, listener: () => void): () => void {
+    this.#heard.on(message, listener)
+    return () => this.#heard.off(message, listener)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#retry) clearTimeout(this.#retry)
+    await this.#hangUp()
+  }
+
+  async #connect(): Promise<void> {
+    const settings =
+      typeof this.#connection === 'string' ? { connectionString: this.#connection } : this.#connection
+    const client = new pg.Client({
+      ...settings,
+      application_name: 'tributary listener',
+      keepAlive: true,
+      connectionTimeoutMillis: 5_000,
+    })
+    client.on('error', (error) => this.#lost(client, error))
+    client.on('end', () => this.#lost(client, null))
+    client.on('notification', ({ payload }) => this.#heard.emit(payload ?? ''))
+    await client.connect()
+    await client.query(`listen "${this.#database.channel.replaceAll('"', '""')}"`)
+    this.#client = client
+  }
+
+  /** A message sent through the pool must come in on the listening connection. */
+  async #probe(): Promise<boolean> {
+    const message = `probe ${randomUUID()}`
+    const heard = new Promise<boolean>((resolve) => {
+      const off = this.on(message, () => resolve(true))
+      setTimeout(() => {
+        off()
+        resolve(false)
+      }, PROBE_MS).unref()
+    })
+    await this.#database.rows('notify', 'select pg_notify(?, ?)', [this.#database.channel, message])
+    return heard
+  }
+
+  #lost(client: pg.Client, error: Error | null): void {
+    if (this.#client !== client || this.#closed) return
+    this.#client = null
+    this.#log.warn({ err: error }, 'the listening connection was lost')
+    this.#reconnect()
+  }
+
+  #reconnect(): void {
+    if (this.#closed || this.#retry) return
+    this.#retry = setTimeout(() => {
+      this.#retry = null
+      this.#connect().then(
+        () => this.#heard.emit('reconnected'),
+        () => this.#reconnect(), // the pool reports what is wrong to those who wait for answers
+      )
+    }, RECONNECT_MS)
+    this.#retry.unref()
+  }
+
+  async #hangUp(): Promise<void> {
+    const client = this.#client
+    this.#client = null
+    await client
+      ?.end()
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'the listener had ended already'))
+  }
+}
