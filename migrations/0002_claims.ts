@@ -100,6 +100,19 @@ begin
   insert into ${s}.extents values (p_id, p_start, p_stop, p_blob, 0);
 end $$;
 
+-- A waiting final has a length once all its parts have one.
+create function ${s}.measure_waiting(p_part uuid) returns void language plpgsql as $$
+begin
+  perform from ${s}.uploads
+    where status = 'in_progress' and id in (select final_id from ${s}.parts where part_id = p_part)
+    order by id for no key update;
+  update ${s}.uploads f set length = measured.total
+  from (select p.final_id, sum(u.length) as total from ${s}.parts p join ${s}.uploads u on u.id = p.part_id
+        where p.final_id in (select final_id from ${s}.parts where part_id = p_part)
+        group by p.final_id having bool_and(u.length is not null)) measured
+  where f.id = measured.final_id and f.status = 'in_progress';
+end $$;
+
 create function ${s}.claim_range(
   p_id uuid, p_owner text, p_protocol text, p_start bigint, p_stop bigint, p_declared bigint,
   p_epoch bigint, p_blob uuid
@@ -136,6 +149,7 @@ begin
     if p_declared < recorded then return jsonb_build_object('outcome', 'short', 'offset', recorded); end if;
     update ${s}.uploads set length = p_declared where id = p_id;
     u.length := p_declared;
+    if u.kind = 'partial' then perform ${s}.measure_waiting(p_id); end if;
   end if;
   if not append and (p_stop > u.length or exists (
       select from ${s}.received r where r.upload_id = p_id and int8range(r.start, r.stop) && wanted)) then
@@ -199,12 +213,6 @@ begin
        and exists (select from ${s}.uploads where id = v_final and status = 'in_progress') then
       perform ${s}.complete_final(v_final);
       finals := finals || ${s}.describe(v_final);
-    else
-      update ${s}.uploads f set length = (select sum(u.length) from ${s}.parts p join ${s}.uploads u on u.id = p.part_id
-                                          where p.final_id = v_final)
-      where f.id = v_final and f.length is null and not exists (
-        select from ${s}.parts p join ${s}.uploads u on u.id = p.part_id
-        where p.final_id = v_final and u.length is null);
     end if;
   end loop;
   return finals;

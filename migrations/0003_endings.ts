@@ -93,6 +93,8 @@ begin
   finals := ${s}.expire_waiting(p_id);
   perform pg_notify(p_channel, 'yield ' || token) from ${s}.claims where upload_id = p_id;
   perform pg_notify(p_channel, 'handed ' || p_id);
+  -- Or an assembler could take a target that nobody would doom.
+  perform from ${s}.assemblies where upload_id = p_id for update;
   blobs := ${s}.blobs_of(p_id);
   perform ${s}.lock_blobs(blobs);
   delete from ${s}.uploads where id = p_id;

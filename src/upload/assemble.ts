@@ -1,6 +1,7 @@
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
 import { isUploadError } from './errors.js'
+import { patiently } from './patience.js'
 import type { Assembly } from './ports.js'
 import type { UploadId } from './upload.js'
 
@@ -13,15 +14,12 @@ export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSign
   if (assembly === null) return false
   const copied = await copy(engine, assembly, signal)
   if (!copied) {
-    await engine.registry.abandonAssembly(assembly)
+    await patiently(() => engine.registry.abandonAssembly(assembly))
     return false
   }
   const finished = await engine.registry.finishAssembly(assembly)
-  if (finished === null) {
-    // The final went away, or another node took over: nothing refers to what was made here.
-    await discard(engine, [assembly.target])
-    return true
-  }
+  // The final went away, or another node took over: whoever did that has doomed the target, and the sweep removes it.
+  if (finished === null) return true
   engine.events.tell('upload_assembled', { upload: finished.upload })
   await discard(engine, finished.unreferenced)
   return true

@@ -4,8 +4,11 @@ import type { BlobWrite, Claim, UploadRegistry } from './ports.js'
 /** Progress is recorded this often, so that a killed server loses no more than this much time of any upload. */
 const INTERVAL_MS = 1_000
 
-/** And at least this often in bytes: half of the 64 MiB a killed server may lose, as the next half is under way. */
-const EVERY_BYTES = 32 * 1024 * 1024
+/** Most bytes of an upload that a killed server may lose (DESIGN, tus PATCH). */
+const MOST_BYTES = 64 * 1024 * 1024
+
+/** A checkpoint begins at half of that, so that it is through before the other half is full. */
+const EVERY_BYTES = MOST_BYTES / 2
 
 interface Running {
   readonly claim: Claim
@@ -60,11 +63,13 @@ export class Checkpoints {
 
   #stored(running: Running, total: number): void | Promise<void> {
     running.stored = total
-    if (total - running.recorded < EVERY_BYTES) return
-    if (running.forced !== null) return running.forced
-    running.forced = this.#checkpoint([running]).finally(() => {
+    const unrecorded = total - running.recorded
+    if (unrecorded < EVERY_BYTES) return
+    running.forced ??= this.#checkpoint([running]).finally(() => {
       running.forced = null
     })
+    // The store goes on meanwhile, but not beyond what may be lost.
+    if (unrecorded >= MOST_BYTES) return running.forced
   }
 
   #tick(): void {

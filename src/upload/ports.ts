@@ -119,7 +119,7 @@ export interface UploadRegistry {
   /**
    * Claims a range for writing; whoever takes over what another holder did not hand back gets a fresh blob.
    * Null when a living writer holds an overlapping range. Throws `upload_not_found`, `upload_expired`,
-   * `upload_is_final`, `wrong_protocol`, `upload_finished` (only for a start inside the content), `OffsetMismatch`,
+   * `upload_is_final`, `wrong_protocol`, `upload_finished` (only for a start at its very end), `OffsetMismatch`,
    * `length_conflict`, `range_conflict`.
    */
   claim(request: ClaimRequest): Promise<Claim | null>
@@ -174,8 +174,8 @@ export interface UploadRegistry {
   knownBlobs(epoch: number, ids: readonly string[]): Promise<ReadonlySet<string>>
 
   /**
-   * Ends epochs whose lease lapsed, so that nothing can be recorded under them any more, and returns those whose
-   * leftover files may be swept.
+   * Ends epochs whose lease lapsed, so that nothing can be created under them any more (a claim that nobody took over
+   * still counts), and returns those whose leftover files may be swept.
    */
   retireEpochs(): Promise<readonly number[]>
 

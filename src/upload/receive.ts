@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
 import type { Engine } from './engine.js'
-import { busy, UploadError } from './errors.js'
+import { busy, isUploadError, notFound, UploadError } from './errors.js'
 import { takeClaim } from './hold.js'
 import { patiently } from './patience.js'
 import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
@@ -45,14 +45,8 @@ export interface Received {
  * `storage_failed`; bytes that were recorded before the failure stay recorded in every case.
  */
 export async function receive(engine: Engine, request: ReceiveRequest): Promise<Received> {
-  const claim = await takeClaim(engine, {
-    id: request.id,
-    owner: request.owner,
-    protocol: request.protocol,
-    start: request.start,
-    stop: null,
-    declaredLength: request.declaredLength,
-  })
+  const claim = await claimOrFinished(engine, request)
+  if (claim === null) return addNothing(engine, request)
   let open = true
   try {
     const limit = roomFor(request, claim)
@@ -65,6 +59,39 @@ export async function receive(engine: Engine, request: ReceiveRequest): Promise<
   } finally {
     if (open) await handBack(engine, claim)
   }
+}
+
+/** Null when the upload is complete and the request begins at its very end: there is nothing to claim. */
+async function claimOrFinished(engine: Engine, request: ReceiveRequest): Promise<Claim | null> {
+  try {
+    return await takeClaim(engine, {
+      id: request.id,
+      owner: request.owner,
+      protocol: request.protocol,
+      start: request.start,
+      stop: null,
+      declaredLength: request.declaredLength,
+    })
+  } catch (error) {
+    if (isUploadError(error) && error.code === 'upload_finished') return null
+    throw error
+  }
+}
+
+/** A client that lost the answer to its last bytes sends an empty rest: that is success, once more. */
+async function addNothing(engine: Engine, request: ReceiveRequest): Promise<Received> {
+  if (request.announced !== 0) {
+    for await (const bytes of request.source) {
+      if ((bytes as Buffer).length > 0) throw tooLarge(request.start)
+    }
+  }
+  if (request.expected !== null) {
+    const expected = 'before' in request.expected ? request.expected.before : request.expected.after()
+    if (!digestsEqual(createHasher(expected.algorithm).digest(), expected)) throw mismatch(expected)
+  }
+  const found = await engine.registry.find(request.id, request.owner)
+  if (found === null) throw notFound()
+  return { upload: found.upload, stored: 0, completed: false, whole: true }
 }
 
 /** The most bytes this request may add. A request that announces more is refused before a byte is read. */
@@ -130,7 +157,11 @@ async function bytesToKeep(
   if (digestsEqual(actual, expected)) return result.stored
   const found = await engine.registry.find(request.id, request.owner)
   if (found) engine.events.tell('checksum_failed', { upload: found.upload })
-  throw new UploadError(
+  throw mismatch(expected)
+}
+
+function mismatch(expected: Digest): UploadError {
+  return new UploadError(
     'checksum_mismatch',
     `The ${expected.algorithm} checksum does not fit the bytes received; none of them were kept.`,
   )

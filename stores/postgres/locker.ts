@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Lock, Locker, RequestRelease } from '@tus/utils'
+import type { Logger } from '../../src/upload/log.js'
 import type { Database } from './database.js'
 import type { NodeLease } from './node-lease.js'
 import type { Signals } from './signals.js'
@@ -47,17 +48,25 @@ export class PostgresLocker implements Locker {
   readonly #database: Database
   readonly #lease: NodeLease
   readonly #signals: Signals
+  readonly #log: Logger
   readonly #acquireTimeout: number
 
-  constructor(database: Database, lease: NodeLease, signals: Signals, options: LockerOptions = {}) {
+  constructor(
+    database: Database,
+    lease: NodeLease,
+    signals: Signals,
+    log: Logger,
+    options: LockerOptions = {},
+  ) {
     this.#database = database
     this.#lease = lease
     this.#signals = signals
+    this.#log = log
     this.#acquireTimeout = options.acquireTimeout ?? 30_000
   }
 
   newLock(id: string): Lock {
-    return new PostgresLock(id, this.#database, this.#lease, this.#signals, this.#acquireTimeout)
+    return new PostgresLock(id, this.#database, this.#lease, this.#signals, this.#log, this.#acquireTimeout)
   }
 }
 
@@ -70,6 +79,7 @@ class PostgresLock implements Lock {
     private readonly database: Database,
     private readonly lease: NodeLease,
     private readonly signals: Signals,
+    private readonly log: Logger,
     private readonly timeout: number,
   ) {}
 
@@ -154,7 +164,12 @@ class PostgresLock implements Lock {
     const tell = () => {
       if (told) return
       told = true
-      void cancelReq()
+      // A holder that fails to stop keeps the lock until it unlocks, or its node's lease lapses.
+      Promise.resolve()
+        .then(cancelReq)
+        .catch((error: unknown) =>
+          this.log.warn({ err: error }, 'the holder of a lock failed when asked to stop'),
+        )
     }
     this.#stop.push(this.signals.on(`yield-lock ${this.#token}`, tell))
     if (this.signals.listening) return

@@ -36,7 +36,7 @@ export class NodeLease {
     await this.#begin()
     await this.buryDead()
     this.#timer = setInterval(() => {
-      this.#beating ??= this.#beat().finally(() => {
+      this.#beating ??= this.beat().finally(() => {
         this.#beating = null
       })
     }, HEARTBEAT_MS).unref()
@@ -102,7 +102,8 @@ export class NodeLease {
     this.#epoch = Number(row?.epoch)
   }
 
-  async #beat(): Promise<void> {
+  /** One heartbeat. A lease that is already over stays over: then a new epoch begins. */
+  async beat(): Promise<void> {
     const { s } = this.#database
     try {
       const alive = await this.#database.rows(

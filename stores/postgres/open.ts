@@ -1,7 +1,7 @@
 import type { Logger } from '../../src/upload/log.js'
 import { type Connection, connect, Database } from './database.js'
 import { Holdings } from './holdings.js'
-import { PostgresLocker } from './locker.js'
+import { type LockerOptions, PostgresLocker } from './locker.js'
 import { migrate } from './migrate.js'
 import { NodeLease } from './node-lease.js'
 import { PostgresRegistry } from './registry.js'
@@ -17,6 +17,8 @@ export interface PostgresOptions {
   /** How long an upload may rest before it expires, in ms; null: for ever. */
   readonly expiration: number | null
   readonly log: Logger
+  /** How the locker waits. */
+  readonly locking?: LockerOptions
 }
 
 /** This process as a node on a database. */
@@ -49,7 +51,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
   }
   return {
     registry: new PostgresRegistry(database, lease, signals, holdings, { expiration: options.expiration }),
-    locker: new PostgresLocker(database, lease, signals),
+    locker: new PostgresLocker(database, lease, signals, options.log, options.locking),
     lease,
     database,
     close: async () => {

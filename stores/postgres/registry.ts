@@ -39,7 +39,7 @@ export class PostgresRegistry implements UploadRegistry {
   readonly #signals: Signals
   readonly #holdings: Holdings
   readonly #expiration: string | null
-  #touchedAt = 0
+  #touchedAt = Number.NEGATIVE_INFINITY
 
   constructor(
     database: Database,
