@@ -26,8 +26,13 @@ export function connect(connection: Connection, most = 10): Knex {
     } as Knex.PgConnectionConfig,
     pool: { min: 0, max: most, idleTimeoutMillis: 30_000 },
     acquireConnectionTimeout: CONNECT_TIMEOUT,
+    log: QUIET,
   })
 }
+
+/** Knex prints to stdout what it also rejects with; there only the address of the server belongs. */
+const ignore = () => undefined
+const QUIET = { debug: ignore, warn: ignore, error: ignore, deprecate: ignore }
 
 /** A schema name quoted for SQL text. */
 export function quoteIdentifier(name: string): string {

@@ -1,0 +1,174 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import Router from '@koa/router'
+import { DataStore, Server } from '@tus/server'
+import Koa from 'koa'
+import { Readiness } from './http/health.js'
+import type { Identify } from './http/identity.js'
+import { dropLeftover } from './http/leftover.js'
+import { logWhenDone } from './http/log-requests.js'
+import { nameRequest } from './http/request-id.js'
+import { endWhenStalled } from './http/stalled.js'
+import { originForm } from './http/target.js'
+import { extendServer } from './tus/extend-server.js'
+import type { Engine } from './upload/engine.js'
+
+type RawHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
+/** A protocol: answers every request it is given, in full, and never rejects for what a client did. */
+export interface ProtocolHandler {
+  readonly handle: RawHandler
+  /** For requests that ask before they send their body: says `100 Continue` itself, when the body is wanted. */
+  readonly checkContinue: RawHandler
+  /** Ends running requests at a recorded offset and refuses new ones; resolves when none runs. */
+  drain(): Promise<void>
+}
+
+export interface AppPorts {
+  /** What stores and records. */
+  readonly engine: Engine
+  /** What answers below `tusPath`. Default: tus 1.0.0 with all its extensions, over the engine. */
+  readonly tus?: ProtocolHandler
+}
+
+export interface AppOptions {
+  /** Where tus is mounted, such as `/files`: begins with `/`, does not end with it. */
+  readonly tusPath: string
+  /** How long a client may send nothing of its body, or leave its answer unread, in ms. */
+  readonly idleTimeout: number
+  /** Whether forwarding headers are believed when upload URLs are made. Default false: anybody can send them. */
+  readonly behindProxy?: boolean
+  /** Names the owner of a request; uploads of others do not exist for it. Default: everybody is the anonymous owner. */
+  readonly identify?: Identify
+}
+
+export interface App {
+  readonly koa: Koa
+  /** For `request` of a node:http server, whose `requestTimeout` must be off. */
+  readonly listener: RequestListener
+  /** For its `checkContinue`: clients that ask first are refused before they send a byte. */
+  readonly checkContinue: RequestListener
+  /** `/readyz` says no from now on, and running uploads end at a recorded offset. Resolves when no request runs. */
+  drain(): Promise<void>
+}
+
+/** The HTTP application: health, readiness and the protocols. Opens no port and starts nothing. */
+export function createApp(ports: AppPorts, options: AppOptions): App {
+  const { engine, tus = tusHandler(engine, options) } = ports
+  const asking = new WeakSet<IncomingMessage>()
+  const readiness = new Readiness(
+    { database: () => engine.registry.check(), storage: () => engine.bytes.check() },
+    engine.log,
+  )
+  const koa = new Koa()
+  // Without a listener Koa prints every client that hung up.
+  koa.on('error', (error: NodeJS.ErrnoException) =>
+    engine.log.debug({ err: error }, 'a request ended in an error'),
+  )
+  koa.use(answerFailures(engine))
+  koa.use(healthRoutes(readiness).routes())
+  koa.use(mount(options.tusPath, tus, asking))
+  koa.use(nothingHere(options.tusPath))
+
+  const handle = koa.callback()
+  const listener: RequestListener = (request, response) => {
+    const requestId = nameRequest(request, response)
+    logWhenDone(engine.log, request, response, requestId)
+    dropLeftover(request, response)
+    endWhenStalled(response, options.idleTimeout)
+    const target = originForm(request.url ?? '')
+    if (target === null) {
+      refuseTarget(response)
+      return
+    }
+    request.url = target
+    handle(request, response).catch((error: unknown) => {
+      engine.log.error({ err: error, requestId }, 'a request failed outside of every handler')
+      response.destroy()
+    })
+  }
+  return {
+    koa,
+    listener,
+    checkContinue: (request, response) => {
+      asking.add(request)
+      listener(request, response)
+    },
+    drain: async () => {
+      readiness.drain()
+      await tus.drain()
+    },
+  }
+}
+
+/** The tus protocol over the engine. The server's own store and locker are never asked: ours come in their place. */
+function tusHandler(engine: Engine, options: AppOptions): ProtocolHandler {
+  const server = new Server({
+    path: options.tusPath,
+    datastore: new DataStore(),
+    respectForwardedHeaders: options.behindProxy ?? false,
+  })
+  return extendServer(server, {
+    engine,
+    idleTimeout: options.idleTimeout,
+    ...(options.identify && { identify: options.identify }),
+  })
+}
+
+/** A bug becomes a 500 that says nothing of our insides, but for the id under which the log says everything. */
+function answerFailures(engine: Engine): Koa.Middleware {
+  return async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      const requestId = ctx.req.headers['x-request-id']
+      engine.log.error({ err: error, requestId }, 'a request failed unexpectedly')
+      if (ctx.res.headersSent) {
+        // The client must not take what it got for the whole answer.
+        ctx.res.destroy()
+        return
+      }
+      ctx.respond = true
+      ctx.status = 500
+      ctx.body = `Something went wrong here, not with your request; the log has it as ${requestId}.\n`
+    }
+  }
+}
+
+function healthRoutes(readiness: Readiness): Router {
+  const router = new Router()
+  router.get('/healthz', (ctx) => {
+    ctx.set('Cache-Control', 'no-store')
+    ctx.body = 'ok\n'
+  })
+  router.get('/readyz', async (ctx) => {
+    const report = await readiness.report()
+    ctx.set('Cache-Control', 'no-store')
+    ctx.status = report.ready ? 200 : 503
+    ctx.body = { ready: report.ready, ...report.parts }
+  })
+  return router
+}
+
+/** Hands the raw request over: bodies stream, so nothing may have read from them, and the protocol answers itself. */
+function mount(path: string, handler: ProtocolHandler, asking: WeakSet<IncomingMessage>): Koa.Middleware {
+  return async (ctx, next) => {
+    if (ctx.path !== path && !ctx.path.startsWith(`${path}/`)) return next()
+    ctx.respond = false
+    // Koa begins every answer with 404.
+    ctx.res.statusCode = 200
+    const handle = asking.has(ctx.req) ? handler.checkContinue : handler.handle
+    await handle(ctx.req, ctx.res)
+  }
+}
+
+function nothingHere(tusPath: string): Koa.Middleware {
+  return (ctx) => {
+    ctx.status = 404
+    ctx.body = `There is nothing at this address; tus uploads are created with POST ${tusPath}.\n`
+  }
+}
+
+function refuseTarget(response: ServerResponse): void {
+  response.writeHead(400, { 'Content-Type': 'text/plain; charset=utf-8' })
+  response.end('The address of the request is not one the server understands.\n')
+}

@@ -1,0 +1,21 @@
+import type { Readable } from 'node:stream'
+
+export type ReplyHeaders = Readonly<Record<string, string | readonly string[]>>
+
+/** An answer before any transport made it one. A body that is a stream was asked for its first bytes already. */
+export interface Reply {
+  readonly status: number
+  readonly headers: ReplyHeaders
+  readonly body: string | Readable | null
+}
+
+/** Headers of `first` and `second`; where both have one, in whatever case, that of `second` stays. */
+export function mergeHeaders(first: ReplyHeaders, second: ReplyHeaders): ReplyHeaders {
+  const names = new Set(Object.keys(second).map((name) => name.toLowerCase()))
+  const kept = Object.entries(first).filter(([name]) => !names.has(name.toLowerCase()))
+  return Object.fromEntries([...kept, ...Object.entries(second)])
+}
+
+export function hasHeader(headers: ReplyHeaders, name: string): boolean {
+  return Object.keys(headers).some((each) => each.toLowerCase() === name.toLowerCase())
+}
