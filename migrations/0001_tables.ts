@@ -76,6 +76,7 @@ create table ${s}.claims (
   range int8range not null,
   append boolean not null,
   epoch bigint not null references ${s}.nodes,
+  claimed_at timestamptz not null default clock_timestamp(),
   yield_requested_at timestamptz,
   exclude using gist (upload_id with =, range with &&)
 ) with (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
@@ -108,6 +109,7 @@ create table ${s}.locks (
   key text primary key,
   token bigint not null,
   epoch bigint not null references ${s}.nodes,
+  locked_at timestamptz not null default clock_timestamp(),
   yield_requested_at timestamptz
 );
 create sequence ${s}.lock_tokens;

@@ -69,7 +69,7 @@ begin
   insert into ${s}.parts (final_id, position, part_id, name)
   select p_id, place, part_id, name from unnest(p_parts, p_names) with ordinality as named(part_id, name, place);
   update ${s}.uploads set expires_at = clock_timestamp() + p_expiration
-    where id = any(p_parts) and expires_at is not null;
+    where id = any(p_parts) and status = 'complete' and expires_at is not null;
   if not waiting then perform ${s}.complete_final(p_id); end if;
   return jsonb_build_object('outcome', 'made', 'upload', ${s}.describe(p_id));
 end $$;

@@ -30,9 +30,12 @@ export class Background {
     this.#sweep()
     if (this.#engine.policy.assembly === 'never') return
     this.#timers.push(setInterval(() => this.#assemble(), this.#times.assembleEvery).unref())
-    this.#engine.events.on('upload_completed', ({ upload }) => {
-      if (upload.kind === 'final') this.#assemble()
-    })
+    // With `inline`, whoever completes a final assembles it: taken here first, it would be answered before.
+    if (this.#engine.policy.assembly === 'background') {
+      this.#engine.events.on('upload_completed', ({ upload }) => {
+        if (upload.kind === 'final') this.#assemble()
+      })
+    }
     this.#assemble()
   }
 

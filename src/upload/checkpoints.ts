@@ -83,10 +83,22 @@ export class Checkpoints {
     })
   }
 
+  /** One write whose bytes cannot be made durable must not keep the others from being recorded. */
+  async #measured(running: Running): Promise<Awaited<ReturnType<typeof measure>>> {
+    try {
+      return await measure(running)
+    } catch (error) {
+      this.#log.warn({ err: error, upload: running.claim.uploadId }, 'bytes could not be made durable yet')
+      return null
+    }
+  }
+
   /** A checkpoint that fails costs no byte: the next one, or the record at the end, says the same and more. */
   async #checkpoint(due: readonly Running[]): Promise<void> {
     try {
-      const progress = (await Promise.all(due.map(measure))).filter((entry) => entry !== null)
+      const progress = (await Promise.all(due.map((each) => this.#measured(each)))).filter(
+        (entry) => entry !== null,
+      )
       if (progress.length === 0) return
       await this.#registry.checkpoint(progress)
       for (const { running, durable } of progress) running.recorded = durable

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Extent } from './blob.js'
 import type { Engine } from './engine.js'
-import { isUploadError, notFound } from './errors.js'
+import { isUploadError, notFound, UploadError } from './errors.js'
 import type { UploadId } from './upload.js'
 
 /** Extents may change under a reader that often without a byte of progress before it gives up. */
@@ -40,6 +40,7 @@ async function* pieces(
           yield bytes as Buffer
         }
       }
+      if (at < range.stop) throw new UploadError('storage_failed', 'The content ended too early.')
     } catch (error) {
       const moved = isUploadError(error) && error.code === 'blob_gone'
       if (!moved || ++moves > MOVES) throw error

@@ -64,7 +64,15 @@ async function bytesFirst(
 ): Promise<Upload> {
   const blob: Blob = { id: draft.id, epoch: engine.registry.epoch }
   const result = await storeFirst(engine, blob, body, announced)
-  if (result.ended === 'cut') throw abandoned()
+  if (result.ended === 'cut') {
+    await discard(engine, [blob])
+    throw abandoned()
+  }
+  // Checked bytes count as a whole or not at all, but the client is to learn where it can send them again.
+  if (body.expected !== null && (result.ended !== 'end' || result.stored !== announced)) {
+    await discard(engine, [blob])
+    return create(engine, draft)
+  }
   try {
     const upload = await engine.registry.createStored(draft, blob, result.stored)
     tellCreated(engine, upload, result.stored)
@@ -101,8 +109,7 @@ async function storeFirst(
       throw new UploadError('size_exceeded', 'The body is longer than it announced.')
     if (result.ended === 'failed' && !isFull(result.error)) throw result.error
     const whole = result.ended === 'end' && result.stored === announced
-    if (expected === null) return result
-    if (!whole) throw abandoned()
+    if (expected === null || !whole) return result
     const wanted = 'before' in expected ? expected.before : expected.after()
     const trailing = hasher ?? createHasher(wanted.algorithm)
     for (const bytes of kept) trailing.update(bytes)
@@ -136,8 +143,17 @@ async function rowFirst(engine: Engine, draft: UploadDraft, body: FirstBody): Pr
       return found?.upload ?? upload
     }
     // The client learns no address, so nobody could ever go on with this upload.
-    await terminate(engine, draft.id, draft.owner)
+    await forget(engine, draft)
     throw error
+  }
+}
+
+async function forget(engine: Engine, draft: UploadDraft): Promise<void> {
+  try {
+    await terminate(engine, draft.id, draft.owner)
+  } catch (error) {
+    // It expires by itself; what the client is to hear is why nothing was created.
+    engine.log.warn({ err: error, upload: draft.id }, 'an upload nobody knows of is left to expire')
   }
 }
 

@@ -14,13 +14,20 @@ export interface UploadDraft {
   readonly filename: string | null
 }
 
-/** A final to be made of parts, named in order; the same part may stand twice. */
-export interface FinalDraft {
-  readonly id: UploadId
+/** What makes two requests for a final the same (law 5). A null owner counts as a value. */
+export interface FinalRequest {
   readonly owner: string | null
+  /** In order; the same part may stand twice. */
+  readonly parts: readonly { readonly id: UploadId; readonly name: string }[]
+  /** The metadata as the client sent it, before any hook changed it. */
+  readonly sent: string | null
+}
+
+/** A final to be made of parts. */
+export interface FinalDraft extends FinalRequest {
+  readonly id: UploadId
   readonly metadata: string | null
   readonly filename: string | null
-  readonly parts: readonly { readonly id: UploadId; readonly name: string }[]
   /** Most bytes the final may have; null: no limit. */
   readonly maxSize: number | null
 }
@@ -147,6 +154,9 @@ export interface UploadRegistry {
 
   /** Hands a claim back without new bytes. A claim that is already gone is no error. */
   release(claim: Claim): Promise<void>
+
+  /** The final that the same request has made before; null if none did, or if it expired or was terminated. */
+  findFinal(request: FinalRequest): Promise<Upload | null>
 
   /**
    * Makes a final: looks up the same request first, then authorises, checks and references every part. A final whose parts are

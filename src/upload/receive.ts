@@ -35,6 +35,8 @@ export interface Received {
   /** Bytes of this request that are now part of the upload. */
   readonly stored: number
   readonly completed: boolean
+  /** Waiting finals that this request's bytes completed. */
+  readonly completedFinals: readonly Upload[]
   /** False when the request ended before all it announced had come; what came is kept (unless checked). */
   readonly whole: boolean
 }
@@ -80,18 +82,25 @@ async function claimOrFinished(engine: Engine, request: ReceiveRequest): Promise
 
 /** A client that lost the answer to its last bytes sends an empty rest: that is success, once more. */
 async function addNothing(engine: Engine, request: ReceiveRequest): Promise<Received> {
-  if (request.announced !== 0) {
-    for await (const bytes of request.source) {
-      if ((bytes as Buffer).length > 0) throw tooLarge(request.start)
-    }
-  }
+  if (request.announced !== null && request.announced > 0) throw tooLarge(request.start)
+  if (request.announced === null && (await bringsBytes(request))) throw tooLarge(request.start)
   if (request.expected !== null) {
     const expected = 'before' in request.expected ? request.expected.before : request.expected.after()
     if (!digestsEqual(createHasher(expected.algorithm).digest(), expected)) throw mismatch(expected)
   }
   const found = await engine.registry.find(request.id, request.owner)
   if (found === null) throw notFound()
-  return { upload: found.upload, stored: 0, completed: false, whole: true }
+  return { upload: found.upload, stored: 0, completed: false, completedFinals: [], whole: true }
+}
+
+/** Whether another byte comes before the end. The source is left alive: the answer goes out over the same socket. */
+async function bringsBytes({ source, signal }: ReceiveRequest): Promise<boolean> {
+  signal.throwIfAborted()
+  const stopped = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+  const first = await Promise.race([source.iterator({ destroyOnReturn: false }).next(), stopped])
+  return first.done !== true
 }
 
 /** The most bytes this request may add. A request that announces more is refused before a byte is read. */
@@ -155,9 +164,18 @@ async function bytesToKeep(
   const expected = 'before' in request.expected ? request.expected.before : request.expected.after()
   const actual = hasher ? hasher.digest() : await digestOfStored(engine, claim, result.stored, expected)
   if (digestsEqual(actual, expected)) return result.stored
-  const found = await engine.registry.find(request.id, request.owner)
-  if (found) engine.events.tell('checksum_failed', { upload: found.upload })
+  await tellFailed(engine, request)
   throw mismatch(expected)
+}
+
+async function tellFailed(engine: Engine, request: ReceiveRequest): Promise<void> {
+  try {
+    const found = await engine.registry.find(request.id, request.owner)
+    if (found) engine.events.tell('checksum_failed', { upload: found.upload })
+  } catch (error) {
+    // The client is to hear that its bytes were bad, not that nobody could be told.
+    engine.log.warn({ err: error, upload: request.id }, 'nobody was told of a checksum that does not fit')
+  }
 }
 
 function mismatch(expected: Digest): UploadError {
@@ -208,14 +226,15 @@ function answer(
   if (!whole && !recorded.completed && claim.yielded.aborted) throw busy()
   if (!whole && request.signal.aborted && request.signal.reason instanceof UploadError)
     throw request.signal.reason
-  return { upload: recorded.upload, stored, completed: recorded.completed, whole }
+  const { upload, completed, completedFinals } = recorded
+  return { upload, stored, completed, completedFinals, whole }
 }
 
 async function handBack(engine: Engine, claim: Claim): Promise<void> {
   try {
-    await engine.registry.release(claim)
+    await patiently(() => engine.registry.release(claim))
   } catch (error) {
-    // Nothing is lost: the claim lapses with this node's lease, and the next writer takes over.
+    // Whoever waits that long in vain lost the lease, too: the next writer takes over.
     engine.log.warn({ err: error, upload: claim.uploadId }, 'a claim could not be handed back')
   }
 }

@@ -49,8 +49,19 @@ async function sweepEpochs(engine: Engine, signal?: AbortSignal): Promise<number
   let count = 0
   for (const epoch of await engine.registry.retireEpochs()) {
     if (signal?.aborted) break
-    count += await engine.bytes.sweepEpoch(epoch, (ids) => engine.registry.knownBlobs(epoch, ids))
-    await engine.registry.epochSwept(epoch)
+    count += await sweepEpoch(engine, epoch)
   }
   return count
+}
+
+/** An epoch that cannot be swept now is handed out again, and keeps no other from being swept. */
+async function sweepEpoch(engine: Engine, epoch: number): Promise<number> {
+  try {
+    const count = await engine.bytes.sweepEpoch(epoch, (ids) => engine.registry.knownBlobs(epoch, ids))
+    await engine.registry.epochSwept(epoch)
+    return count
+  } catch (error) {
+    engine.log.warn({ err: error, epoch }, 'files of a dead epoch are left to the next sweep')
+    return 0
+  }
 }

@@ -10,8 +10,8 @@ export type UploadKind = 'whole' | 'partial' | 'final'
 export type UploadProtocol = 'tus' | 'frago'
 
 /**
- * `in_progress` leaves only towards `complete` or `expired`; nothing leaves those two but termination, which
- * removes the record.
+ * `in_progress` becomes `complete` or `expired`; of complete uploads only partials that nobody uses any more expire.
+ * Termination removes the record.
  */
 export type UploadStatus = 'in_progress' | 'complete' | 'expired'
 

@@ -10,6 +10,9 @@ const STATEMENT_TIMEOUT = 30_000
 /** How long a request waits for a pooled connection, or for a new one, in ms. */
 const CONNECT_TIMEOUT = 5_000
 
+/** Longer than any answer can be under way: what this node holds and does not know of since then is an orphan. */
+export const ORPHANED = '60 seconds'
+
 const ATTEMPTS = 5
 
 /** Makes a pool. Nothing is connected before the first statement. */

@@ -1,4 +1,4 @@
-import type { Database } from './database.js'
+import { type Database, ORPHANED } from './database.js'
 import type { Signals } from './signals.js'
 
 const POLL_MS = 200
@@ -40,6 +40,19 @@ export class Holdings {
       clearInterval(this.#poll)
       this.#poll = null
     }
+  }
+
+  /** Hands back claims of this node that nobody here holds: the claim was granted, but its answer was lost. */
+  async dropOrphans(epoch: number): Promise<void> {
+    const { s, channel } = this.#database
+    await this.#database.rows(
+      'orphan_claims',
+      `with gone as (
+         delete from ${s}.claims where epoch = ? and claimed_at < clock_timestamp() - interval '${ORPHANED}'
+           and token <> all(?::bigint[]) returning upload_id)
+       select pg_notify(?, 'handed ' || upload_id) from gone`,
+      [epoch, [...this.#held.keys()], channel],
+    )
   }
 
   /** One statement for all claims of this node: which of them are asked for, or gone? */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Lock, Locker, RequestRelease } from '@tus/utils'
 import type { Logger } from '../../src/upload/log.js'
-import type { Database } from './database.js'
+import { patiently } from '../../src/upload/patience.js'
+import { type Database, ORPHANED } from './database.js'
 import type { NodeLease } from './node-lease.js'
 import type { Signals } from './signals.js'
 
@@ -50,6 +51,7 @@ export class PostgresLocker implements Locker {
   readonly #signals: Signals
   readonly #log: Logger
   readonly #acquireTimeout: number
+  readonly #held = new Set<string>()
 
   constructor(
     database: Database,
@@ -65,8 +67,27 @@ export class PostgresLocker implements Locker {
     this.#acquireTimeout = options.acquireTimeout ?? 30_000
   }
 
+  /** Ends locks of this node that nobody here has: their answer was lost on its way. */
+  async dropOrphans(): Promise<void> {
+    const { s } = this.#database
+    await this.#database.rows(
+      'orphan_locks',
+      `delete from ${s}.locks where epoch = ? and locked_at < clock_timestamp() - interval '${ORPHANED}'
+         and token <> all(?::bigint[])`,
+      [this.#lease.epoch, [...this.#held]],
+    )
+  }
+
   newLock(id: string): Lock {
-    return new PostgresLock(id, this.#database, this.#lease, this.#signals, this.#log, this.#acquireTimeout)
+    return new PostgresLock(
+      id,
+      this.#database,
+      this.#lease,
+      this.#signals,
+      this.#log,
+      this.#held,
+      this.#acquireTimeout,
+    )
   }
 }
 
@@ -80,6 +101,8 @@ class PostgresLock implements Lock {
     private readonly lease: NodeLease,
     private readonly signals: Signals,
     private readonly log: Logger,
+    /** Tokens of the locks this process has. */
+    private readonly held: Set<string>,
     private readonly timeout: number,
   ) {}
 
@@ -88,7 +111,10 @@ class PostgresLock implements Lock {
     for (;;) {
       if (signal.aborted) throw new LockAborted(signal.reason)
       this.#token = await this.#take()
-      if (this.#token !== null) break
+      if (this.#token !== null) {
+        this.held.add(this.#token)
+        break
+      }
       const left = deadline - performance.now()
       if (left <= 0) throw new LockTimeout()
       const free = this.#unlocked(Math.min(left, LOOK_AGAIN_MS), signal)
@@ -100,14 +126,19 @@ class PostgresLock implements Lock {
 
   async unlock(): Promise<void> {
     for (const stop of this.#stop.splice(0)) stop()
-    const { s, channel } = this.database
-    await this.database.rows(
-      'unlock',
-      `with gone as (delete from ${s}.locks where key = ? and token = ? returning key, yield_requested_at)
-       select pg_notify(?, 'unlocked ' || md5(key)) from gone where yield_requested_at is not null`,
-      [this.key, this.#token, channel],
-    )
+    const token = this.#token
     this.#token = null
+    if (token === null) return
+    this.held.delete(token)
+    const { s, channel } = this.database
+    await patiently(() =>
+      this.database.rows(
+        'unlock',
+        `with gone as (delete from ${s}.locks where key = ? and token = ? returning key, yield_requested_at)
+         select pg_notify(?, 'unlocked ' || md5(key)) from gone where yield_requested_at is not null`,
+        [this.key, token, channel],
+      ),
+    )
   }
 
   /** Takes the lock if it is free or its holder is dead; null otherwise. */
@@ -120,7 +151,8 @@ class PostgresLock implements Lock {
            insert into ${s}.locks as l (key, token, epoch)
            select ?::text, nextval(?::regclass), ?::bigint where ${s}.alive(?::bigint)
            on conflict (key) do update
-             set token = excluded.token, epoch = excluded.epoch, yield_requested_at = null
+             set token = excluded.token, epoch = excluded.epoch, yield_requested_at = null,
+               locked_at = clock_timestamp()
              where not ${s}.alive(l.epoch)
            returning token)
          select ${s}.alive(?::bigint) as live, (select token from taken) as token`,

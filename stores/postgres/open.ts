@@ -27,8 +27,12 @@ export interface OpenPostgres {
   readonly locker: PostgresLocker
   readonly lease: NodeLease
   readonly database: Database
+  /** Hands back what this node holds without knowing it; done by itself every 20 s. */
+  dropOrphans(): Promise<void>
   close(): Promise<void>
 }
+
+const TIDY_MS = 20_000
 
 export const DEFAULT_SCHEMA = 'tributary'
 
@@ -49,12 +53,24 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await database.knex.destroy()
     throw error
   }
+  const locker = new PostgresLocker(database, lease, signals, options.log, options.locking)
+  const dropOrphans = async () => {
+    try {
+      await holdings.dropOrphans(lease.epoch)
+      await locker.dropOrphans()
+    } catch (error) {
+      options.log.warn({ err: error }, 'orphaned claims are left to the next look')
+    }
+  }
+  const tidying = setInterval(() => void dropOrphans(), TIDY_MS).unref()
   return {
     registry: new PostgresRegistry(database, lease, signals, holdings, { expiration: options.expiration }),
-    locker: new PostgresLocker(database, lease, signals, options.log, options.locking),
+    locker,
     lease,
     database,
+    dropOrphans,
     close: async () => {
+      clearInterval(tidying)
       await lease
         .stop()
         .catch((error: unknown) => options.log.warn({ err: error }, 'the lease is left to lapse'))

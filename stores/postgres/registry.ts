@@ -8,6 +8,7 @@ import type {
   ConcatenateOutcome,
   Expired,
   FinalDraft,
+  FinalRequest,
   FoundUpload,
   Recorded,
   Terminated,
@@ -258,6 +259,16 @@ export class PostgresRegistry implements UploadRegistry {
        select pg_notify(?, 'handed ' || upload_id) from gone where yield_requested_at is not null`,
       [claim.token, channel],
     )
+  }
+
+  async findFinal(request: FinalRequest): Promise<Upload | null> {
+    const { s } = this.#database
+    const [row] = await this.#database.rows<{ upload: UploadRow }>(
+      'find_final',
+      `select ${s}.describe(u) as upload from ${s}.uploads u where u.final_key = ?`,
+      [finalKey(request)],
+    )
+    return row ? toUpload(row.upload) : null
   }
 
   async concatenate(draft: FinalDraft): Promise<ConcatenateOutcome> {

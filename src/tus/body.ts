@@ -1,0 +1,37 @@
+import type { Readable } from 'node:stream'
+import { UploadError } from '../upload/errors.js'
+import type { Exchange, RequestBody } from './exchange.js'
+import { announcedBytes } from './integers.js'
+
+/**
+ * The body of a request if it has bytes. Many clients send a POST without any as an empty chunked body, and whether
+ * it is empty shows only when it ends; nothing is taken from it here. Throws the reason when the request is ended.
+ */
+export async function bodyWithBytes(exchange: Exchange): Promise<RequestBody | null> {
+  const { body, headers, signal } = exchange
+  if (body === null || announcedBytes(headers) !== null) return body
+  const { source } = body
+  if (await beginsWithBytes(source, signal)) return body
+  signal.throwIfAborted()
+  if (source.destroyed && !source.readableEnded) {
+    throw new UploadError('request_incomplete', 'The request ended before its body had begun.')
+  }
+  return null
+}
+
+/** Waits for the first byte or the end of a source, or for what ends the request. */
+function beginsWithBytes(source: Readable, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      signal.removeEventListener('abort', settle)
+      for (const event of SETTLING) source.off(event, settle)
+      resolve(source.readableLength > 0)
+    }
+    if (source.readableLength > 0 || source.readableEnded || source.destroyed || signal.aborted)
+      return settle()
+    signal.addEventListener('abort', settle)
+    for (const event of SETTLING) source.on(event, settle)
+  })
+}
+
+const SETTLING = ['readable', 'end', 'error', 'close'] as const

@@ -1,0 +1,29 @@
+import { describe } from 'vitest'
+import { assembling } from './registry/assembling.js'
+import { claiming } from './registry/claiming.js'
+import { concatenating } from './registry/concatenating.js'
+import { creating } from './registry/creating.js'
+import { ending } from './registry/ending.js'
+import { lapsing } from './registry/lapsing.js'
+import { recording } from './registry/recording.js'
+import { factsOf, type RegistryHarness } from './registry/stage.js'
+import { sweeping } from './registry/sweeping.js'
+import { waiting } from './registry/waiting.js'
+
+export type { RegistryBench, RegistryHarness } from './registry/stage.js'
+
+/** What every `UploadRegistry` must do, whatever keeps its rows. */
+export function registryContract(name: string, harness: RegistryHarness): void {
+  const fact = factsOf(harness)
+  describe(name, () => {
+    creating(fact)
+    claiming(fact)
+    recording(fact)
+    lapsing(fact)
+    concatenating(fact)
+    waiting(fact)
+    ending(fact)
+    sweeping(fact)
+    assembling(fact)
+  })
+}

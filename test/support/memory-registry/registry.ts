@@ -1,0 +1,227 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Blob, Extent } from '../../../src/upload/blob.js'
+import { UploadError } from '../../../src/upload/errors.js'
+import type {
+  Assembly,
+  Claim,
+  ClaimRequest,
+  ConcatenateOutcome,
+  Expired,
+  FinalDraft,
+  FinalRequest,
+  FoundUpload,
+  Recorded,
+  Terminated,
+  UploadDraft,
+  UploadRegistry,
+} from '../../../src/upload/ports.js'
+import type { Upload, UploadId } from '../../../src/upload/upload.js'
+import { abandonAssembly, assemblyProgress, finishAssembly, takeAssembly } from './assembling.js'
+import { blobRow, extentsOf, forgetBlobs, unreferenced } from './blobs.js'
+import { claim } from './claiming.js'
+import { concatenate, findFinal } from './concatenating.js'
+import { create, createStored } from './creating.js'
+import { expireDue, terminate } from './ending.js'
+import { MemoryNode } from './node.js'
+import { checkpoint, record, release } from './recording.js'
+import type { ClaimRow, Session } from './rows.js'
+import type { Tables } from './tables.js'
+
+/**
+ * One node of a `MemoryDatabase`. A transaction is a function that does not await, so it is atomic; every method
+ * gives way to others first, so that concurrent calls of tests come in as many orders as a database would see.
+ */
+export class MemoryRegistry implements UploadRegistry {
+  readonly #db: Tables
+  readonly #node: MemoryNode
+  readonly #assemblies = new WeakMap<Assembly, number>()
+
+  constructor(db: Tables, expiration: number, lease: number) {
+    this.#db = db
+    this.#node = new MemoryNode(db, expiration, lease)
+  }
+
+  get epoch(): number {
+    return this.#node.epoch
+  }
+
+  /** Loses the lease, as a frozen process does, and hears nothing until it thaws. */
+  lapse(): void {
+    this.#node.lapse()
+  }
+
+  /** Goes on after a freeze. */
+  thaw(): void {
+    this.#node.thaw()
+  }
+
+  /** Ends as by kill -9. */
+  die(): void {
+    this.#node.die()
+  }
+
+  create(draft: UploadDraft): Promise<Upload> {
+    return this.#run((session) => create(this.#db, session, draft))
+  }
+
+  createStored(draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
+    return this.#run((session) => createStored(this.#db, session, draft, blob, stored))
+  }
+
+  find(id: UploadId, owner: string | null): Promise<FoundUpload | null> {
+    return this.#run(() => {
+      const row = this.#db.owned(id, owner)
+      return row && { upload: this.#db.view(row), held: this.#db.held(id) }
+    })
+  }
+
+  claim(request: ClaimRequest): Promise<Claim | null> {
+    return this.#run(() => {
+      const row = claim(this.#db, this.#node.livingSession(), request)
+      return row && this.#handOut(row)
+    })
+  }
+
+  askToYield(id: UploadId): Promise<void> {
+    return this.#run(() => void this.#db.signals.emit('yield', id))
+  }
+
+  handedBack(id: UploadId, milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#db.signals.off('handedBack', heard)
+        resolve()
+      }
+      const heard = (ended: UploadId) => {
+        if (ended === id) done()
+      }
+      const timer = setTimeout(done, milliseconds)
+      this.#db.signals.on('handedBack', heard)
+    })
+  }
+
+  checkpoint(
+    progress: readonly { readonly claim: Claim; readonly stop: number }[],
+  ): Promise<readonly number[]> {
+    return this.#run((session) => {
+      const lost = checkpoint(this.#db, session, progress)
+      for (const token of lost) this.#node.stop(token)
+      return lost
+    })
+  }
+
+  record(held: Claim, stop: number): Promise<Recorded> {
+    return this.#run((session) => {
+      const recorded = record(this.#db, session, held, stop)
+      this.#node.untrack(held.token)
+      return recorded
+    })
+  }
+
+  release(held: Claim): Promise<void> {
+    return this.#run(() => {
+      release(this.#db, held)
+      this.#node.untrack(held.token)
+    })
+  }
+
+  findFinal(request: FinalRequest): Promise<Upload | null> {
+    return this.#run(() => findFinal(this.#db, request))
+  }
+
+  concatenate(draft: FinalDraft): Promise<ConcatenateOutcome> {
+    return this.#run((session) => concatenate(this.#db, session, draft))
+  }
+
+  extents(id: UploadId, owner: string | null): Promise<readonly Extent[] | null> {
+    return this.#run(() => {
+      const row = this.#db.owned(id, owner)
+      return row && this.#db.statusOf(row) === 'complete' ? extentsOf(this.#db, row) : null
+    })
+  }
+
+  terminate(id: UploadId, owner: string | null): Promise<Terminated | null> {
+    return this.#run(() => terminate(this.#db, id, owner))
+  }
+
+  expireDue(limit: number): Promise<Expired> {
+    return this.#run(() => expireDue(this.#db, limit))
+  }
+
+  unreferencedBlobs(limit: number): Promise<readonly Blob[]> {
+    return this.#run(() => unreferenced(this.#db).slice(0, limit))
+  }
+
+  forgetBlobs(blobs: readonly Blob[]): Promise<void> {
+    return this.#run(() => forgetBlobs(this.#db, blobs))
+  }
+
+  knownBlobs(epoch: number, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#run(() => new Set(ids.filter((id) => this.#db.blobs.get(id)?.blob.epoch === epoch)))
+  }
+
+  retireEpochs(): Promise<readonly number[]> {
+    return this.#run(() => {
+      for (const [epoch, row] of this.#db.epochs) if (!this.#db.living(epoch)) row.retired = true
+      return [...this.#db.epochs].filter(([, row]) => row.retired && !row.swept).map(([epoch]) => epoch)
+    })
+  }
+
+  epochSwept(epoch: number): Promise<void> {
+    return this.#run(() => {
+      const row = this.#db.epochs.get(epoch)
+      if (row?.retired) row.swept = true
+    })
+  }
+
+  takeAssembly(id?: UploadId): Promise<Assembly | null> {
+    return this.#run(() => {
+      const taken = takeAssembly(this.#db, this.#node.livingSession(), id)
+      if (taken === null) return null
+      this.#assemblies.set(taken.assembly, taken.token)
+      return taken.assembly
+    })
+  }
+
+  assemblyProgress(assembly: Assembly, copied: number): Promise<boolean> {
+    return this.#run(() => assemblyProgress(this.#db, assembly.uploadId, this.#tokenOf(assembly), copied))
+  }
+
+  finishAssembly(assembly: Assembly): Promise<{ upload: Upload; unreferenced: readonly Blob[] } | null> {
+    return this.#run(() => finishAssembly(this.#db, assembly.uploadId, this.#tokenOf(assembly)))
+  }
+
+  abandonAssembly(assembly: Assembly): Promise<void> {
+    return this.#run(() => abandonAssembly(this.#db, assembly.uploadId, this.#tokenOf(assembly)))
+  }
+
+  check(): Promise<void> {
+    return this.#run(() => undefined)
+  }
+
+  async #run<T>(transaction: (session: Session) => T): Promise<T> {
+    await turn()
+    if (this.#node.dead) throw new Error('this node was killed')
+    if (this.#db.away) throw new UploadError('registry_unavailable', 'The database does not answer.')
+    return transaction(this.#node.session)
+  }
+
+  #handOut(row: ClaimRow): Claim {
+    const { blob, written } = blobRow(this.#db, row.blobId)
+    return {
+      token: row.token,
+      uploadId: row.uploadId,
+      start: row.start,
+      length: this.#db.uploads.get(row.uploadId)?.length ?? null,
+      blob,
+      blobOffset: row.blobOffset,
+      fresh: !written,
+      yielded: this.#node.track(row),
+    }
+  }
+
+  #tokenOf(assembly: Assembly): number {
+    return this.#assemblies.get(assembly) ?? -1
+  }
+}

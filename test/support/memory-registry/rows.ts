@@ -1,0 +1,105 @@
+import type { Blob } from '../../../src/upload/blob.js'
+import type { UploadId, UploadKind, UploadProtocol, UploadStatus } from '../../../src/upload/upload.js'
+
+/** Half-open `[start, stop)`. */
+export interface Span {
+  readonly start: number
+  readonly stop: number
+}
+
+/** As an extent, but the last one of an unfinished tus upload is open (`stop` null) and reads up to what is received. */
+export interface ExtentRow {
+  readonly start: number
+  readonly stop: number | null
+  readonly blobId: string
+  readonly blobOffset: number
+}
+
+export interface PartRow {
+  readonly id: UploadId
+  readonly name: string
+  /** Where its bytes lie in the final, once that is complete: known even after the part itself went away. */
+  readonly span: Span | null
+}
+
+export interface AssemblyRow {
+  readonly token: number
+  readonly target: string
+  /** Epoch of the node that works on it; null once it was given back. */
+  epoch: number | null
+  copied: number
+}
+
+/** Times are milliseconds of the database's clock. */
+export interface UploadRow {
+  readonly id: UploadId
+  readonly owner: string | null
+  readonly kind: UploadKind
+  readonly protocol: UploadProtocol
+  readonly metadata: string | null
+  readonly filename: string | null
+  readonly createdAt: number
+  parts: readonly PartRow[] | null
+  length: number | null
+  status: UploadStatus
+  completedAt: number | null
+  expiresAt: number | null
+  /** Sorted and merged. Empty for finals, whose bytes are their parts'. */
+  received: readonly Span[]
+  extents: readonly ExtentRow[]
+  /** Of a final: by what the same request finds it again; null for other kinds and for expired finals. */
+  key: string | null
+  assembly: AssemblyRow | null
+  /** Turns it had at being assembled, so that one that fails again and again keeps no other waiting. */
+  turns: number
+}
+
+export interface BlobRow {
+  readonly blob: Blob
+  /** Whether bytes of it were ever recorded; before that its file may not even exist. */
+  written: boolean
+}
+
+export interface ClaimRow {
+  readonly token: number
+  readonly uploadId: UploadId
+  readonly epoch: number
+  readonly start: number
+  readonly stop: number | null
+  readonly blobId: string
+  readonly blobOffset: number
+}
+
+export interface EpochRow {
+  /** Infinity while the node's heart beats. */
+  leaseUntil: number
+  retired: boolean
+  swept: boolean
+}
+
+/** A node as its statements see it. */
+export interface Session {
+  readonly epoch: number
+  readonly expiration: number
+}
+
+export function withRange(spans: readonly Span[], added: Span): readonly Span[] {
+  if (added.stop <= added.start) return spans
+  const merged: Span[] = []
+  for (const span of [...spans, added].sort((a, b) => a.start - b.start)) {
+    const last = merged.at(-1)
+    if (last === undefined || span.start > last.stop) merged.push(span)
+    else merged[merged.length - 1] = { start: last.start, stop: Math.max(last.stop, span.stop) }
+  }
+  return merged
+}
+
+/** End of the contiguous prefix. */
+export function prefixEnd(spans: readonly Span[]): number {
+  const first = spans[0]
+  return first?.start === 0 ? first.stop : 0
+}
+
+export function overlaps(one: { start: number; stop: number | null }, other: typeof one): boolean {
+  return one.start < (other.stop ?? Infinity) && other.start < (one.stop ?? Infinity)
+}
