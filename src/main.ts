@@ -15,9 +15,7 @@ import { Teardown } from './command/teardown.js'
 import { type Config, ConfigError, helpText, parseCommandLine, parseConfig } from './config.js'
 import { UploadServer } from './http/server.js'
 import { Background } from './upload/background.js'
-import { Checkpoints } from './upload/checkpoints.js'
-import { DEFAULT_PATIENCE, type Engine } from './upload/engine.js'
-import { UploadEvents } from './upload/events.js'
+import { type Engine, makeEngine } from './upload/engine.js'
 import type { Logger } from './upload/log.js'
 import { sweep } from './upload/sweep.js'
 
@@ -31,8 +29,6 @@ const LIMITS = { http: 10_000, background: 5_000, registry: 5_000, database: 10_
 
 /** Downloads cannot end at a recorded offset, only go on elsewhere: they get this long to finish, in ms. */
 const DOWNLOADS_MS = 5_000
-
-const BACKGROUND_TIMES = { sweepEvery: 60_000, assembleEvery: 10_000 }
 
 /** What a command works with, whichever it is. */
 interface Run {
@@ -75,7 +71,7 @@ async function serve(run: Run): Promise<number> {
   const { config, log, stop, teardown } = run
   const engine = await openEngine(run)
   if (engine === null) return DONE
-  const background = new Background(engine, BACKGROUND_TIMES)
+  const background = new Background(engine)
   teardown.add('the work in the background', LIMITS.background, () => background.stop())
   const app = createApp({ engine }, config)
   const server = new UploadServer(app, log)
@@ -126,15 +122,8 @@ async function openEngine(run: Run): Promise<Engine | null> {
   })
   await starting('DATA_DIR', () => bytes.open())
   if (stop.drain.aborted) return null
-  const { registry } = postgres
-  return {
-    registry,
-    bytes,
-    events: new UploadEvents(log),
-    checkpoints: new Checkpoints(registry, log),
-    log,
-    policy: { maxSize: config.maxSize, assembly: config.assembly, patience: DEFAULT_PATIENCE },
-  }
+  const { maxSize, assembly } = config
+  return makeEngine({ registry: postgres.registry, bytes, log, policy: { maxSize, assembly } })
 }
 
 function open(config: Config, connection: Connection, log: Logger): Promise<OpenPostgres> {

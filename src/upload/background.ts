@@ -9,6 +9,8 @@ export interface BackgroundTimes {
   readonly assembleEvery: number
 }
 
+const USUAL: BackgroundTimes = { sweepEvery: 60_000, assembleEvery: 10_000 }
+
 /** The work no client waits for: sweeping and assembling, one of each at a time in a process. */
 export class Background {
   readonly #engine: Engine
@@ -20,7 +22,7 @@ export class Background {
   /** A final was completed while the assembler was at its last look. */
   #again = false
 
-  constructor(engine: Engine, times: BackgroundTimes) {
+  constructor(engine: Engine, times: BackgroundTimes = USUAL) {
     this.#engine = engine
     this.#times = times
   }

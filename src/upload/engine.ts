@@ -1,5 +1,5 @@
-import type { Checkpoints } from './checkpoints.js'
-import type { UploadEvents } from './events.js'
+import { Checkpoints } from './checkpoints.js'
+import { UploadEvents } from './events.js'
 import type { Logger } from './log.js'
 import type { ByteStore, UploadRegistry } from './ports.js'
 
@@ -22,5 +22,23 @@ export interface Policy {
   readonly patience: number
 }
 
+/** Puts an engine together from what was opened for it. */
+export function makeEngine(parts: {
+  readonly registry: UploadRegistry
+  readonly bytes: ByteStore
+  readonly log: Logger
+  readonly policy: Omit<Policy, 'patience'>
+}): Engine {
+  const { registry, bytes, log, policy } = parts
+  return {
+    registry,
+    bytes,
+    events: new UploadEvents(log),
+    checkpoints: new Checkpoints(registry, log),
+    log,
+    policy: { patience: DEFAULT_PATIENCE, ...policy },
+  }
+}
+
 /** DESIGN: two leases. Long enough for a frozen holder to lapse, shorter than clients' own time-outs. */
-export const DEFAULT_PATIENCE = 8_000
+const DEFAULT_PATIENCE = 8_000
