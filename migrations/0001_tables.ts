@@ -35,6 +35,8 @@ create table ${s}.uploads (
   final_key bytea unique,
   created_at timestamptz not null default clock_timestamp(),
   completed_at timestamptz,
+  -- The claim whose record completed it, be it its own or a part's.
+  completed_by bigint,
   -- Null: never. Not moved while a claim lives; a living claim holds expiry off by itself.
   expires_at timestamptz
 ) with (fillfactor = 85);
@@ -45,6 +47,8 @@ create table ${s}.received (
   upload_id uuid not null references ${s}.uploads on delete cascade,
   start bigint not null check (start >= 0),
   stop bigint not null check (stop > start),
+  -- The claim that recorded it last: a record whose answer was lost is known again by it.
+  token bigint,
   primary key (upload_id, start)
 ) with (fillfactor = 70);
 

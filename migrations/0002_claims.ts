@@ -178,7 +178,7 @@ begin
 end $$;
 
 -- Every part of a final has arrived: its extents are those of its parts, one after the other.
-create function ${s}.complete_final(p_id uuid) returns void language plpgsql as $$
+create function ${s}.complete_final(p_id uuid, p_token bigint) returns void language plpgsql as $$
 declare total bigint; pieces int;
 begin
   update ${s}.parts p set start = placed.start
@@ -191,15 +191,15 @@ begin
   where p.final_id = p_id and e.start < u.length;
   get diagnostics pieces = row_count;
   select sum(u.length) into total from ${s}.parts p join ${s}.uploads u on u.id = p.part_id where p.final_id = p_id;
-  update ${s}.uploads set status = 'complete', length = total, completed_at = clock_timestamp(), expires_at = null
-    where id = p_id;
+  update ${s}.uploads set status = 'complete', length = total, completed_at = clock_timestamp(), expires_at = null,
+    completed_by = p_token where id = p_id;
   if total > 0 then insert into ${s}.received (upload_id, start, stop) values (p_id, 0, total); end if;
   if pieces > 1 then insert into ${s}.assemblies (upload_id) values (p_id); end if;
 end $$;
 
 -- A part was completed: completes the waiting finals that name it and lack nothing more. Their rows are locked in
 -- id order and their parts read after that, so of two parts completed at once the second sees the first.
-create function ${s}.complete_waiting(p_part uuid) returns jsonb language plpgsql as $$
+create function ${s}.complete_waiting(p_part uuid, p_token bigint) returns jsonb language plpgsql as $$
 declare
   v_final uuid;
   finals jsonb := '[]';
@@ -211,11 +211,26 @@ begin
     if not exists (select from ${s}.parts p left join ${s}.uploads u on u.id = p.part_id
                    where p.final_id = v_final and u.status is distinct from 'complete')
        and exists (select from ${s}.uploads where id = v_final and status = 'in_progress') then
-      perform ${s}.complete_final(v_final);
+      perform ${s}.complete_final(v_final, p_token);
       finals := finals || ${s}.describe(v_final);
     end if;
   end loop;
   return finals;
+end $$;
+
+-- The claim is gone. Taken over, or recorded by the same call before, whose answer was lost on its way? Then the same
+-- answer is due again: nobody has told of it yet.
+create function ${s}.recorded_before(u ${s}.uploads, p_token bigint, p_stop bigint) returns jsonb
+language plpgsql as $$
+begin
+  if u.completed_by is distinct from p_token and not exists (
+    select from ${s}.received where upload_id = u.id and token = p_token and stop = p_stop) then
+    return '{"outcome": "lost"}';
+  end if;
+  return jsonb_build_object('outcome', 'recorded', 'completed', u.completed_by is not distinct from p_token,
+    'upload', ${s}.describe(u),
+    'finals', (select coalesce(jsonb_agg(${s}.describe(f)), '[]') from ${s}.uploads f
+               where f.completed_by = p_token and f.id in (select final_id from ${s}.parts where part_id = u.id)));
 end $$;
 
 create function ${s}.record_range(
@@ -230,17 +245,17 @@ begin
   select * into u from ${s}.uploads where id = p_id for no key update;
   if not found then return '{"outcome": "unknown"}'; end if;
   delete from ${s}.claims where token = p_token and upload_id = p_id returning * into c;
-  if not found then return '{"outcome": "lost"}'; end if;
+  if not found then return ${s}.recorded_before(u, p_token, p_stop); end if;
   if p_stop > lower(c.range) then
-    insert into ${s}.received (upload_id, start, stop)
-    values (p_id, case when c.append then 0 else lower(c.range) end, p_stop)
-    on conflict (upload_id, start) do update set stop = excluded.stop;
+    insert into ${s}.received (upload_id, start, stop, token)
+    values (p_id, case when c.append then 0 else lower(c.range) end, p_stop, p_token)
+    on conflict (upload_id, start) do update set stop = excluded.stop, token = excluded.token;
   end if;
   completed := c.append and u.status = 'in_progress' and u.length is not null and p_stop = u.length;
   if completed then
-    update ${s}.uploads set status = 'complete', completed_at = clock_timestamp(),
+    update ${s}.uploads set status = 'complete', completed_at = clock_timestamp(), completed_by = p_token,
       expires_at = case when kind = 'partial' then clock_timestamp() + p_expiration end where id = p_id;
-    if u.kind = 'partial' then finals := ${s}.complete_waiting(p_id); end if;
+    if u.kind = 'partial' then finals := ${s}.complete_waiting(p_id, p_token); end if;
   elsif c.append and p_stop > lower(c.range) then
     update ${s}.uploads set expires_at = clock_timestamp() + p_expiration where id = p_id;
   end if;

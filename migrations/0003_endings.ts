@@ -70,7 +70,7 @@ begin
   select p_id, place, part_id, name from unnest(p_parts, p_names) with ordinality as named(part_id, name, place);
   update ${s}.uploads set expires_at = clock_timestamp() + p_expiration
     where id = any(p_parts) and status = 'complete' and expires_at is not null;
-  if not waiting then perform ${s}.complete_final(p_id); end if;
+  if not waiting then perform ${s}.complete_final(p_id, null); end if;
   return jsonb_build_object('outcome', 'made', 'upload', ${s}.describe(p_id));
 end $$;
 

@@ -55,7 +55,7 @@ async function untilFree<T>(
     if (left <= 0) return null
     // Listening begins before asking, or the answer could come in between and be missed.
     const handedBack = engine.registry.handedBack(id, Math.min(left, LOOK_AGAIN_MS))
-    await engine.registry.askToYield(id)
-    await handedBack
+    // Nobody to ask: it was handed back since the attempt, and nobody will say so again.
+    if (await engine.registry.askToYield(id)) await handedBack
   }
 }

@@ -131,8 +131,8 @@ export interface UploadRegistry {
    */
   claim(request: ClaimRequest): Promise<Claim | null>
 
-  /** Asks whoever holds a range of this upload to hand it back. Does not wait. */
-  askToYield(id: UploadId): Promise<void>
+  /** Asks whoever holds a range of this upload to hand it back. Does not wait. False when nobody holds one. */
+  askToYield(id: UploadId): Promise<boolean>
 
   /** Resolves when a claim on this upload may have ended, or after `milliseconds`; never rejects. */
   handedBack(id: UploadId, milliseconds: number): Promise<void>

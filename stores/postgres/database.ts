@@ -13,6 +13,12 @@ const CONNECT_TIMEOUT = 5_000
 /** Longer than any answer can be under way: what this node holds and does not know of since then is an orphan. */
 export const ORPHANED = '60 seconds'
 
+/**
+ * How long an answer is waited for, in ms. A connection that dies without a word (a network that drops packets, a
+ * host that is gone) would be waited at for a quarter of an hour, and a heartbeat with it; knex throws it away.
+ */
+const ANSWER_TIMEOUT = 10_000
+
 const ATTEMPTS = 5
 
 /** Makes a pool. Nothing is connected before the first statement. */
@@ -65,7 +71,8 @@ export class Database {
       try {
         const result = (await this.knex
           .raw(sql, bindings as Knex.RawBinding[])
-          .options({ name: `tributary_${name}` })) as { rows: Row[] }
+          .options({ name: `tributary_${name}` })
+          .timeout(ANSWER_TIMEOUT)) as { rows: Row[] }
         return result.rows
       } catch (error) {
         if (!isRetryable(error) || attempt === ATTEMPTS) throw translate(error)

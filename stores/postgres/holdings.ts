@@ -1,3 +1,4 @@
+import type { Logger } from '../../src/upload/log.js'
 import { type Database, ORPHANED } from './database.js'
 import type { Signals } from './signals.js'
 
@@ -7,34 +8,51 @@ const POLL_MS = 200
 export class Holdings {
   readonly #database: Database
   readonly #signals: Signals
-  readonly #held = new Map<number, { readonly stop: AbortController; readonly off: () => void }>()
+  readonly #log: Logger
+  readonly #epoch: () => number
+  readonly #held = new Map<number, AbortController>()
+  /** Requests for claims under way: what they were granted is not held yet. */
+  readonly #coming = new Set<Promise<unknown>>()
   #poll: NodeJS.Timeout | null = null
 
-  constructor(database: Database, signals: Signals) {
+  /** `epoch` gives the epoch under which this process claims at this moment. */
+  constructor(database: Database, signals: Signals, log: Logger, epoch: () => number) {
     this.#database = database
     this.#signals = signals
+    this.#log = log
+    this.#epoch = epoch
+    signals.on('yield', (token) => void this.#asked(Number(token)))
     signals.on('reconnected', () => void this.#look())
+  }
+
+  /** Runs a request for a claim, which calls `hold` for what it was granted before it settles. */
+  async claiming<T>(request: () => Promise<T>): Promise<T> {
+    const coming = request()
+    this.#coming.add(coming)
+    try {
+      return await coming
+    } finally {
+      this.#coming.delete(coming)
+    }
   }
 
   /** Follows a claim; the signal aborts when somebody asks for it. */
   hold(token: number): AbortSignal {
     const stop = new AbortController()
-    const off = this.#signals.on(`yield ${token}`, () => stop.abort())
-    this.#held.set(token, { stop, off })
+    this.#held.set(token, stop)
     if (!this.#signals.listening) this.#poll ??= setInterval(() => void this.#look(), POLL_MS).unref()
     return stop.signal
   }
 
   yield(token: number): void {
-    this.#held.get(token)?.stop.abort()
+    this.#held.get(token)?.abort()
   }
 
   yieldAll(): void {
-    for (const { stop } of this.#held.values()) stop.abort()
+    for (const stop of this.#held.values()) stop.abort()
   }
 
   drop(token: number): void {
-    this.#held.get(token)?.off()
     this.#held.delete(token)
     if (this.#held.size === 0 && this.#poll !== null) {
       clearInterval(this.#poll)
@@ -53,6 +71,30 @@ export class Holdings {
        select pg_notify(?, 'handed ' || upload_id) from gone`,
       [epoch, [...this.#held.keys()], channel],
     )
+  }
+
+  /**
+   * Somebody asks for a claim. One of this epoch's that is not held here is an orphan, and whoever asks shall not have to
+   * wait until it is old enough to be dropped: no request that could still bring its answer is under way.
+   */
+  async #asked(token: number): Promise<void> {
+    if (!this.#held.has(token)) await Promise.allSettled([...this.#coming])
+    if (this.#held.has(token)) {
+      this.yield(token)
+      return
+    }
+    const { s, channel } = this.#database
+    try {
+      const freed = await this.#database.rows(
+        'orphan_claim',
+        `with gone as (delete from ${s}.claims where token = ? and epoch = ? returning upload_id)
+         select pg_notify(?, 'handed ' || upload_id) from gone`,
+        [token, this.#epoch(), channel],
+      )
+      if (freed.length > 0) this.#log.warn({ token }, 'handed back a claim that nobody here knew of')
+    } catch (error) {
+      this.#log.debug({ err: error, token }, 'an orphaned claim stays until it is asked for again')
+    }
   }
 
   /** One statement for all claims of this node: which of them are asked for, or gone? */

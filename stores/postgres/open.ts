@@ -43,7 +43,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
   await migrate(direct, schema)
   const database = new Database(connect(options.connection), schema)
   const signals = new Signals(direct, database, options.log)
-  const holdings = new Holdings(database, signals)
+  const holdings: Holdings = new Holdings(database, signals, options.log, () => lease.epoch)
   const lease = new NodeLease(database, options.log, () => holdings.yieldAll())
   try {
     await signals.open()

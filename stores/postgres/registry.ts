@@ -120,7 +120,11 @@ export class PostgresRegistry implements UploadRegistry {
     return row ? { upload: toUpload(row.upload), held: row.held } : null
   }
 
-  async claim(request: ClaimRequest): Promise<Claim | null> {
+  claim(request: ClaimRequest): Promise<Claim | null> {
+    return this.#holdings.claiming(() => this.#claim(request))
+  }
+
+  async #claim(request: ClaimRequest): Promise<Claim | null> {
     for (;;) {
       const answer = await this.#database.value<ClaimAnswer>(
         'claim',
@@ -155,9 +159,9 @@ export class PostgresRegistry implements UploadRegistry {
     }
   }
 
-  async askToYield(id: UploadId): Promise<void> {
+  async askToYield(id: UploadId): Promise<boolean> {
     const { s, channel } = this.#database
-    await this.#database.rows(
+    const asked = await this.#database.rows(
       'ask_to_yield',
       `with asked as (
          update ${s}.claims set yield_requested_at = coalesce(yield_requested_at, clock_timestamp())
@@ -165,6 +169,7 @@ export class PostgresRegistry implements UploadRegistry {
        select pg_notify(?, 'yield ' || token) from asked`,
       [id, channel],
     )
+    return asked.length > 0
   }
 
   handedBack(id: UploadId, milliseconds: number): Promise<void> {

@@ -7,6 +7,9 @@ import type { Connection, Database } from './database.js'
 const RECONNECT_MS = 500
 const PROBE_MS = 1_000
 
+/** How often the listening connection is asked whether it lives, and how long its answer may take, in ms. */
+const PULSE_MS = 5_000
+
 /**
  * What nodes say to each other through NOTIFY. Messages are hints: whoever waits also looks for itself now and then,
  * so a lost one costs time, never correctness. Events: `yield <token>`, `handed <upload id>`,
@@ -40,7 +43,8 @@ export class Signals {
     await this.#hangUp()
   }
 
-  on(message: string, listener: () => void): () => void {
+  /** `message` is a whole message, or its first word: then the listener is given the rest. */
+  on(message: string, listener: (rest: string) => void): () => void {
     this.#heard.on(message, listener)
     return () => this.#heard.off(message, listener)
   }
@@ -62,10 +66,35 @@ export class Signals {
     })
     client.on('error', (error) => this.#lost(client, error))
     client.on('end', () => this.#lost(client, null))
-    client.on('notification', ({ payload }) => this.#heard.emit(payload ?? ''))
+    client.on('notification', ({ payload }) => this.#hear(payload ?? ''))
     await client.connect()
     await client.query(`listen "${this.#database.channel.replaceAll('"', '""')}"`)
     this.#client = client
+    this.#feelPulse(client)
+  }
+
+  /**
+   * Nothing is ever sent on a connection that only listens, so the system would notice its end after hours: as long as
+   * that, nobody here would hear that an upload is asked for.
+   */
+  #feelPulse(client: pg.Client): void {
+    const timer = setInterval(() => {
+      if (this.#client !== client) {
+        clearInterval(timer)
+        return
+      }
+      const late = setTimeout(() => client.connection.stream.destroy(), PULSE_MS - 1_000)
+      client
+        .query('select 1')
+        .catch((error: unknown) => this.#log.debug({ err: error }, 'the listener has no pulse'))
+        .finally(() => clearTimeout(late))
+    }, PULSE_MS).unref()
+  }
+
+  #hear(message: string): void {
+    this.#heard.emit(message, '')
+    const space = message.indexOf(' ')
+    if (space > 0) this.#heard.emit(message.slice(0, space), message.slice(space + 1))
   }
 
   /** A message sent through the pool must come in on the listening connection. */

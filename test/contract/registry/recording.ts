@@ -49,6 +49,21 @@ export function recording(fact: Fact): void {
       expect((await found(a, upload))?.offset).toBe(4)
     })
 
+    fact('a record whose answer was lost is answered the same again', async (stage) => {
+      const { a } = stage
+      const part = await a.create(draft({ kind: 'partial', length: 6 }))
+      const { upload: final } = await a.concatenate(finalOf([part, part]))
+      const first = await claimed(a, part)
+      const recorded = await a.record(first, stage.write(first, 'abc'))
+      expect(await a.record(first, 3)).toEqual(recorded)
+      const last = await claimed(a, part, { start: 3 })
+      const completed = await a.record(last, stage.write(last, 'def'))
+      expect(completed).toMatchObject({ completed: true, completedFinals: [{ id: final.id }] })
+      expect(await a.record(last, 6)).toEqual(completed)
+      expect(await codeOf(a.record(first, 3))).toBe('claim_lost')
+      expect(await stage.content(final)).toBe('abcdefabcdef')
+    })
+
     fact('a released claim records nothing, and may be released again', async ({ a }) => {
       const upload = await a.create(draft())
       const claim = await claimed(a, upload)

@@ -44,6 +44,7 @@ export function concatenate(db: Tables, session: Session, draft: FinalDraft): Co
     received: [],
     extents: [],
     assembly: null,
+    recorded: null,
     turns: 0,
   }
   db.uploads.set(id, final)

@@ -46,6 +46,7 @@ function insert(db: Tables, session: Session, draft: UploadDraft): UploadRow {
     extents: [],
     key: null,
     assembly: null,
+    recorded: null,
     turns: 0,
   }
   db.uploads.set(row.id, row)

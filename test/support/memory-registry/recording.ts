@@ -24,12 +24,20 @@ export function record(db: Tables, session: Session, claim: Claim, stop: number)
   const row = db.uploads.get(claim.uploadId)
   if (row === undefined) throw notFound()
   const held = holding(db, claim)
-  if (held === null) throw new UploadError('claim_lost', 'Another request took over this upload.')
+  if (held === null) return recordedBefore(row, claim, stop)
   receive(db, session, row, held, stop)
   db.claims.delete(held.token)
   const { completed, finals } = completeIfWhole(db, session, row)
   db.signals.emit('handedBack', row.id)
-  return { upload: db.view(row), completed, completedFinals: finals.map((final) => db.view(final)) }
+  const answer = { upload: db.view(row), completed, completedFinals: finals.map((final) => db.view(final)) }
+  row.recorded = { token: claim.token, stop, answer }
+  return answer
+}
+
+/** The same call again, because its answer was lost, gets the same answer. */
+function recordedBefore({ recorded }: UploadRow, claim: Claim, stop: number): Recorded {
+  if (recorded?.token === claim.token && recorded.stop === stop) return recorded.answer
+  throw new UploadError('claim_lost', 'Another request took over this upload.')
 }
 
 export function release(db: Tables, claim: Claim): void {

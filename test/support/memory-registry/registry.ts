@@ -82,8 +82,11 @@ export class MemoryRegistry implements UploadRegistry {
     })
   }
 
-  askToYield(id: UploadId): Promise<void> {
-    return this.#run(() => void this.#db.signals.emit('yield', id))
+  askToYield(id: UploadId): Promise<boolean> {
+    return this.#run(() => {
+      this.#db.signals.emit('yield', id)
+      return [...this.#db.claims.values()].some((claim) => claim.uploadId === id)
+    })
   }
 
   handedBack(id: UploadId, milliseconds: number): Promise<void> {
