@@ -51,7 +51,7 @@ export class PostgresLocker implements Locker {
   readonly #signals: Signals
   readonly #log: Logger
   readonly #acquireTimeout: number
-  readonly #held = new Set<string>()
+  readonly #held = new Map<string, () => void>()
 
   constructor(
     database: Database,
@@ -74,8 +74,13 @@ export class PostgresLocker implements Locker {
       'orphan_locks',
       `delete from ${s}.locks where epoch = ? and locked_at < clock_timestamp() - interval '${ORPHANED}'
          and token <> all(?::bigint[])`,
-      [this.#lease.epoch, [...this.#held]],
+      [this.#lease.epoch, [...this.#held.keys()]],
     )
+  }
+
+  /** The lease was lost, and every lock with it: whoever has one is to stop, as others may have it by now. */
+  lostAll(): void {
+    for (const stop of this.#held.values()) stop()
   }
 
   newLock(id: string): Lock {
@@ -101,8 +106,8 @@ class PostgresLock implements Lock {
     private readonly lease: NodeLease,
     private readonly signals: Signals,
     private readonly log: Logger,
-    /** Tokens of the locks this process has. */
-    private readonly held: Set<string>,
+    /** Tokens of the locks this process has, each with what tells its holder to stop. */
+    private readonly held: Map<string, () => void>,
     private readonly timeout: number,
   ) {}
 
@@ -111,17 +116,13 @@ class PostgresLock implements Lock {
     for (;;) {
       if (signal.aborted) throw new LockAborted(signal.reason)
       this.#token = await this.#take()
-      if (this.#token !== null) {
-        this.held.add(this.#token)
-        break
-      }
+      if (this.#token !== null) return this.#follow(this.#token, cancelReq)
       const left = deadline - performance.now()
       if (left <= 0) throw new LockTimeout()
       const free = this.#unlocked(Math.min(left, LOOK_AGAIN_MS), signal)
       await this.#askHolder()
       await free
     }
-    this.#follow(cancelReq)
   }
 
   async unlock(): Promise<void> {
@@ -191,7 +192,7 @@ class PostgresLock implements Lock {
   }
 
   /** Tells the holder, once, that somebody waits. */
-  #follow(cancelReq: RequestRelease): void {
+  #follow(token: string, cancelReq: RequestRelease): void {
     let told = false
     const tell = () => {
       if (told) return
@@ -203,7 +204,8 @@ class PostgresLock implements Lock {
           this.log.warn({ err: error }, 'the holder of a lock failed when asked to stop'),
         )
     }
-    this.#stop.push(this.signals.on(`yield-lock ${this.#token}`, tell))
+    this.held.set(token, tell)
+    this.#stop.push(this.signals.on(`yield-lock ${token}`, tell))
     if (this.signals.listening) return
     const poll = setInterval(() => void this.#isAskedFor().then((asked) => asked && tell()), POLL_MS).unref()
     this.#stop.push(() => clearInterval(poll))

@@ -44,7 +44,11 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
   const database = new Database(connect(options.connection), schema)
   const signals = new Signals(direct, database, options.log)
   const holdings: Holdings = new Holdings(database, signals, options.log, () => lease.epoch)
-  const lease = new NodeLease(database, options.log, () => holdings.yieldAll())
+  const lease: NodeLease = new NodeLease(database, options.log, () => {
+    holdings.yieldAll()
+    locker.lostAll()
+  })
+  const locker = new PostgresLocker(database, lease, signals, options.log, options.locking)
   try {
     await signals.open()
     await lease.start()
@@ -53,7 +57,6 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await database.knex.destroy()
     throw error
   }
-  const locker = new PostgresLocker(database, lease, signals, options.log, options.locking)
   const dropOrphans = async () => {
     try {
       await holdings.dropOrphans(lease.epoch)
