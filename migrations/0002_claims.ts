@@ -179,8 +179,17 @@ end $$;
 
 -- Every part of a final has arrived: its extents are those of its parts, one after the other.
 create function ${s}.complete_final(p_id uuid, p_token bigint) returns void language plpgsql as $$
-declare total bigint; pieces int;
+declare total bigint; pieces int; blobs uuid[]; locked uuid[] := '{}';
 begin
+  -- An assembly may be replacing the blobs of a part at this moment; it would doom them without seeing references
+  -- that are not committed yet. So they are locked, and looked at again until they are the ones that are locked.
+  loop
+    blobs := array(select e.blob_id from ${s}.parts p join ${s}.extents e on e.upload_id = p.part_id
+                   where p.final_id = p_id);
+    exit when blobs <@ locked;
+    perform ${s}.lock_blobs(blobs);
+    locked := blobs;
+  end loop;
   update ${s}.parts p set start = placed.start
   from (select q.position, coalesce(sum(u.length) over (order by q.position) - u.length, 0) as start
         from ${s}.parts q join ${s}.uploads u on u.id = q.part_id where q.final_id = p_id) placed

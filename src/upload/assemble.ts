@@ -1,4 +1,5 @@
 import { discard } from './discard.js'
+import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
 import { isUploadError } from './errors.js'
 import { patiently } from './patience.js'
@@ -15,11 +16,16 @@ export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSign
   const copied = await copy(engine, assembly, signal)
   if (!copied) {
     await patiently(() => engine.registry.abandonAssembly(assembly))
+    await dropForgotten(engine, assembly.target)
     return false
   }
-  const finished = await engine.registry.finishAssembly(assembly)
+  // Given up here, it would stay ours, and nobody else's, for as long as this process lives.
+  const finished = await patiently(() => engine.registry.finishAssembly(assembly))
   // The final went away, or another node took over: whoever did that has doomed the target, and the sweep removes it.
-  if (finished === null) return true
+  if (finished === null) {
+    await dropForgotten(engine, assembly.target)
+    return true
+  }
   engine.events.tell('upload_assembled', { upload: finished.upload })
   await discard(engine, finished.unreferenced)
   return true
@@ -37,10 +43,20 @@ async function copy(engine: Engine, assembly: Assembly, signal?: AbortSignal): P
   } catch (error) {
     // A blob is gone when the final was deleted, or re-pointed by another assembly: the next attempt sees the rest.
     const gone = isUploadError(error) && error.code === 'blob_gone'
+    if (isUploadError(error) && error.code === 'storage_full') await makeRoom(engine, assembly)
     engine.log[gone ? 'info' : 'error'](
       { err: error, upload: assembly.uploadId },
       'an assembly did not finish',
     )
     return false
+  }
+}
+
+/** Half a copy must not take the room that uploads need. The row first: then it promises none of these bytes. */
+async function makeRoom(engine: Engine, assembly: Assembly): Promise<void> {
+  try {
+    if (await engine.registry.assemblyProgress(assembly, 0)) await engine.bytes.remove(assembly.target)
+  } catch (error) {
+    engine.log.warn({ err: error, upload: assembly.uploadId }, 'half a copy keeps its room')
   }
 }

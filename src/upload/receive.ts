@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
+import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
 import { busy, isUploadError, notFound, UploadError } from './errors.js'
 import { takeClaim } from './hold.js'
@@ -60,6 +61,7 @@ export async function receive(engine: Engine, request: ReceiveRequest): Promise<
     return answer(request, claim, result, keep, recorded)
   } finally {
     if (open) await handBack(engine, claim)
+    if (open && claim.fresh) await dropForgotten(engine, claim.blob)
   }
 }
 

@@ -1,4 +1,5 @@
 import knexFactory, { type Knex } from 'knex'
+import type pg from 'pg'
 import { isRetryable, translate } from './failures.js'
 
 /** How to reach a database: a URL, or pg's own settings (host, port, user, database, password …). */
@@ -33,7 +34,7 @@ export function connect(connection: Connection, most = 10): Knex {
       connectionTimeoutMillis: CONNECT_TIMEOUT,
       keepAlive: true,
     } as Knex.PgConnectionConfig,
-    pool: { min: 0, max: most, idleTimeoutMillis: 30_000 },
+    pool: { min: 0, max: most, idleTimeoutMillis: 30_000, afterCreate: insistOnCommits },
     acquireConnectionTimeout: CONNECT_TIMEOUT,
     log: QUIET,
   })
@@ -42,6 +43,21 @@ export function connect(connection: Connection, most = 10): Knex {
 /** Knex prints to stdout what it also rejects with; there only the address of the server belongs. */
 const ignore = () => undefined
 const QUIET = { debug: ignore, warn: ignore, error: ignore, deprecate: ignore }
+
+/**
+ * A role or database may have `synchronous_commit = off`; then a commit that was acknowledged could be lost (law 3).
+ * Stronger settings than `on` stay.
+ */
+function insistOnCommits(client: pg.Client, done: (error: Error | null, client: pg.Client) => void): void {
+  client
+    .query(
+      "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
+    )
+    .then(
+      () => done(null, client),
+      (error: Error) => done(error, client),
+    )
+}
 
 /** A schema name quoted for SQL text. */
 export function quoteIdentifier(name: string): string {

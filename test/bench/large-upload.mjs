@@ -1,7 +1,7 @@
 /**
  * tus-js-client uploads a large file in parallel to the server as its users start it: how long the final POST takes,
  * whether the download is byte-identical, and how much memory the server's process took at most (VmHWM, Linux), the
- * assembly included. Needs a build. Figures are medians over the runs; each run has a server and a directory of its own.
+ * assembly included. Needs a build. Figures are medians over the runs; each has a server and a directory of its own.
  *
  *   [DATABASE_URL=…] node test/bench/large-upload.mjs [MiB] [parallel uploads] [runs] [directory]
  */
@@ -57,12 +57,14 @@ async function measure(file, digest, run) {
     const began = performance.now()
     const { url, finalMs } = await upload(server.endpoint, file)
     const uploadMs = performance.now() - began
+    const uploadMib = await peakMemory(server.pid)
     const downloaded = await digestOf(url)
     await untilAssembled(join(dataDir, 'blobs'))
     const assembled = await digestOf(url)
     return {
       finalMs,
       uploadMs,
+      uploadMib,
       identical: downloaded === digest && assembled === digest,
       peakMib: await peakMemory(server.pid),
     }
@@ -147,7 +149,9 @@ function report(results) {
   const show = (name, unit) => `${Math.round(median(each(name)))} ${unit} (${each(name).join(' ')})`
   console.log(`${mib} MiB, parallelUploads ${parallel}, medians over ${runs} runs`)
   console.log(`final POST:  ${show('finalMs', 'ms')}`)
-  console.log(`peak RSS:    ${show('peakMib', 'MiB')}`)
+  console.log(
+    `peak RSS:    ${show('peakMib', 'MiB')}, of which when the final was answered: ${show('uploadMib', 'MiB')}`,
+  )
   console.log(`upload:      ${show('uploadMs', 'ms')}`)
   const identical = results.every((result) => result.identical)
   console.log(`download:    ${identical ? 'byte-identical' : 'DIFFERS'}, before and after the assembly`)
