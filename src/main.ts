@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { DiskByteStore } from '../stores/disk/byte-store.js'
 import type { Connection } from '../stores/postgres/database.js'
@@ -8,6 +8,7 @@ import { startEmbeddedPostgres } from '../stores/postgres/embedded.js'
 import { migrate } from '../stores/postgres/migrate.js'
 import { type OpenPostgres, openPostgres } from '../stores/postgres/open.js'
 import { type App, createApp } from './app.js'
+import { makeDataDir } from './command/data-dir.js'
 import { listenFailure, StartFailure, starting } from './command/failure.js'
 import { aborted, StopSignals } from './command/stop-signals.js'
 import { SupervisedDatabase } from './command/supervised-database.js'
@@ -117,7 +118,7 @@ async function openEngine(run: Run): Promise<Engine | null> {
   const postgres = await starting(databaseSubject(config), () => open(config, connection, log))
   teardown.add('the work with the database', LIMITS.registry, () => postgres.close())
   const bytes = new DiskByteStore({
-    directory: join(resolve(config.dataDir), 'blobs'),
+    directory: join(await makeDataDir(config.dataDir), 'blobs'),
     durability: config.durability,
   })
   await starting('DATA_DIR', () => bytes.open())
@@ -140,7 +141,7 @@ function open(config: Config, connection: Connection, log: Logger): Promise<Open
 async function reachDatabase(run: Run): Promise<Connection> {
   const { config, log, teardown } = run
   if (config.databaseUrl !== null) return config.databaseUrl
-  const directory = resolve(config.dataDir)
+  const directory = await makeDataDir(config.dataDir)
   const start = () =>
     startEmbeddedPostgres({ directory, log: (message, facts) => log.info({ embedded: facts }, message) })
   const database = await starting(null, () => SupervisedDatabase.start(start, log))

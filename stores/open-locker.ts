@@ -1,4 +1,5 @@
 import { type Logger, silent } from '../src/upload/log.js'
+import { checkDatabase, checkNames } from './parallel/options.js'
 import type { Connection } from './postgres/database.js'
 import type { PostgresLocker } from './postgres/locker.js'
 import { openPostgres } from './postgres/open.js'
@@ -23,11 +24,21 @@ export interface OpenPostgresLocker {
   close(): Promise<void>
 }
 
+const OPTIONS: readonly (keyof OpenPostgresLockerOptions)[] = [
+  'database',
+  'directDatabase',
+  'schema',
+  'acquireTimeout',
+  'log',
+]
+
 /**
  * Opens locks that exclude all processes on one database, for @tus/server with a store of its own; a
  * `ParallelStore` brings its locker along. Rejects with `DatabaseTooNew`, `DatabaseUnfit`, or what pg says.
  */
 export async function openPostgresLocker(options: OpenPostgresLockerOptions): Promise<OpenPostgresLocker> {
+  checkNames(options, OPTIONS)
+  checkDatabase(options)
   const { locker, close } = await openPostgres({
     connection: options.database,
     ...(options.directDatabase !== undefined && { directConnection: options.directDatabase }),

@@ -37,10 +37,15 @@ export function logWhenDone(
       ...bytesSince(socket),
       ...(upload !== null && { upload }),
       // The client left, or was let go, before the whole answer had gone out.
-      ...(!response.writableFinished && { aborted: true }),
+      ...(!isAnswered(response) && { aborted: true }),
     }
     log[levelOf(target, status)](facts, 'request')
   })
+}
+
+/** A client that hangs up at the last byte has it all, though `finish` then never comes. */
+function isAnswered(response: ServerResponse): boolean {
+  return response.writableFinished || (response.writableEnded && response.writableLength === 0)
 }
 
 function levelOf(target: string, status: number | null): 'debug' | 'info' | 'warn' {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { dirname, resolve, sep } from 'node:path'
 import type { FileCalls } from './file-calls.js'
 import { hasCode } from './storage-error.js'
@@ -35,10 +35,10 @@ export class Directories {
 
   /** Makes `path` and whatever of its parents is missing. */
   async makeAll(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true })
-    if (first === undefined) return
-    const top = dirname(resolve(first))
-    for (let made = resolve(path); made !== top; made = dirname(made)) await this.sync(dirname(made))
+    const missing: string[] = []
+    // Level by level: Node's `recursive` never returns where a file system refuses directories as not found (/proc).
+    for (let at = resolve(path); !(await isDirectory(at)); at = dirname(at)) missing.unshift(at)
+    for (const directory of missing) await this.#make(directory)
   }
 
   /** Whether this process makes files in `path`, and counts on its being there. */
@@ -78,4 +78,15 @@ export class Directories {
     // Also when it was there already: whoever made it may not have synced it yet.
     await this.sync(dirname(path))
   }
+}
+
+/** False when nothing is there. Throws ENOTDIR for something else than a directory. */
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+  throw Object.assign(new Error('a file is in the way of a directory'), { code: 'ENOTDIR' })
 }

@@ -8,6 +8,7 @@ import { ParallelStore } from '../parallel-store.js'
 import type { Connection } from '../postgres/database.js'
 import type { PostgresLocker } from '../postgres/locker.js'
 import { type OpenPostgres, openPostgres } from '../postgres/open.js'
+import { checkDatabase, checkNames } from './options.js'
 
 export interface OpenParallelStoreOptions {
   /** PostgreSQL 14 or newer: a URL, or pg's settings. Tables are made in a schema of their own. */
@@ -36,6 +37,18 @@ export interface OpenParallelStoreOptions {
   /** A pino logger, or anything with its methods. Default: no log. */
   readonly log?: Logger
 }
+
+const OPTIONS: readonly (keyof OpenParallelStoreOptions)[] = [
+  'database',
+  'bytes',
+  'directDatabase',
+  'schema',
+  'expiration',
+  'maxSize',
+  'assembly',
+  'inherited',
+  'log',
+]
 
 const DAY = 24 * 60 * 60 * 1000
 
@@ -75,10 +88,12 @@ export class OpenParallelStore extends ParallelStore {
 /**
  * Opens a store for @tus/server: brings the tables up to date, joins the other servers on that database, and begins to
  * sweep and assemble in the background. Rejects with `DatabaseTooNew`, `DatabaseUnfit` or what pg says, with an
- * UploadError `storage_full` or `storage_failed` when bytes cannot be stored, and with a RangeError for options that
- * cannot work.
+ * UploadError `storage_full` or `storage_failed` when bytes cannot be stored, and with a TypeError or RangeError for
+ * options that cannot work.
  */
 export async function openParallelStore(options: OpenParallelStoreOptions): Promise<OpenParallelStore> {
+  checkNames(options, OPTIONS)
+  checkDatabase(options)
   const expiration = duration(options.expiration)
   const maxSize = size(options.maxSize)
   const log = options.log ?? silent
@@ -96,6 +111,13 @@ export async function openParallelStore(options: OpenParallelStoreOptions): Prom
 }
 
 async function openBytes(bytes: OpenParallelStoreOptions['bytes']): Promise<ByteStore> {
+  if (
+    typeof bytes !== 'object' ||
+    bytes === null ||
+    !('write' in bytes || typeof bytes.directory === 'string')
+  ) {
+    throw new TypeError('bytes must be { directory } or a byte store such as new TusByteStore(store).')
+  }
   if ('write' in bytes) {
     await bytes.check()
     return bytes
