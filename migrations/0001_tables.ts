@@ -33,6 +33,8 @@ create table ${s}.uploads (
   digest_bytes bytea,
   -- Owner, ordered parts and metadata of a final, hashed: the same request again finds it here.
   final_key bytea unique,
+  -- Most bytes a final may have, as was said when it was made: its parts may get their lengths later.
+  most bigint,
   created_at timestamptz not null default clock_timestamp(),
   completed_at timestamptz,
   -- The claim whose record completed it, be it its own or a part's.
@@ -105,6 +107,7 @@ create table ${s}.assemblies (
   copied bigint not null default 0,
   -- The node at work; null: nobody.
   epoch bigint references ${s}.nodes,
+  taken_at timestamptz,
   due_at timestamptz not null default clock_timestamp()
 );
 create index assemblies_due on ${s}.assemblies (due_at);

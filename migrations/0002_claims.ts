@@ -113,6 +113,19 @@ begin
   where f.id = measured.final_id and f.status = 'in_progress';
 end $$;
 
+-- Whether a part may have that length, by the limits of the finals that wait for it.
+create function ${s}.fits_waiting(p_part uuid, p_length bigint) returns boolean language plpgsql as $$
+begin
+  perform from ${s}.uploads
+    where status = 'in_progress' and id in (select final_id from ${s}.parts where part_id = p_part)
+    order by id for no key update;
+  return not exists (
+    select from ${s}.parts p join ${s}.uploads f on f.id = p.final_id left join ${s}.uploads u on u.id = p.part_id
+    where f.status = 'in_progress' and f.id in (select final_id from ${s}.parts where part_id = p_part)
+    group by f.id, f.most
+    having sum(case when p.part_id = p_part then p_length else coalesce(u.length, 0) end) > f.most);
+end $$;
+
 create function ${s}.claim_range(
   p_id uuid, p_owner text, p_protocol text, p_start bigint, p_stop bigint, p_declared bigint,
   p_epoch bigint, p_blob uuid
@@ -135,6 +148,8 @@ begin
   if u.protocol <> p_protocol then
     return jsonb_build_object('outcome', 'protocol', 'protocol', u.protocol);
   end if;
+  -- Waits for a checkpoint of a holder whose lease is over: it is seen below, or comes too late altogether.
+  perform from ${s}.claims where upload_id = p_id and range && wanted order by token for update;
   if exists (select from ${s}.claims c where c.upload_id = p_id and c.range && wanted and ${s}.alive(c.epoch)) then
     return '{"outcome": "held"}';
   end if;
@@ -147,6 +162,7 @@ begin
   if p_declared is not null and p_declared is distinct from u.length then
     if u.length is not null then return jsonb_build_object('outcome', 'declared', 'length', u.length); end if;
     if p_declared < recorded then return jsonb_build_object('outcome', 'short', 'offset', recorded); end if;
+    if u.kind = 'partial' and not ${s}.fits_waiting(p_id, p_declared) then return '{"outcome": "too_large"}'; end if;
     update ${s}.uploads set length = p_declared where id = p_id;
     u.length := p_declared;
     if u.kind = 'partial' then perform ${s}.measure_waiting(p_id); end if;
@@ -178,7 +194,7 @@ begin
 end $$;
 
 -- Every part of a final has arrived: its extents are those of its parts, one after the other.
-create function ${s}.complete_final(p_id uuid, p_token bigint) returns void language plpgsql as $$
+create function ${s}.complete_final(p_id uuid, p_token bigint, p_expiration interval) returns void language plpgsql as $$
 declare total bigint; pieces int; blobs uuid[]; locked uuid[] := '{}';
 begin
   -- An assembly may be replacing the blobs of a part at this moment; it would doom them without seeing references
@@ -203,12 +219,17 @@ begin
   update ${s}.uploads set status = 'complete', length = total, completed_at = clock_timestamp(), expires_at = null,
     completed_by = p_token where id = p_id;
   if total > 0 then insert into ${s}.received (upload_id, start, stop) values (p_id, 0, total); end if;
+  -- The parts were of use just now. One that another transaction has locked is of use to that one, too.
+  update ${s}.uploads set expires_at = clock_timestamp() + p_expiration where id in (
+    select id from ${s}.uploads
+    where id in (select part_id from ${s}.parts where final_id = p_id) and status = 'complete' and expires_at is not null
+    for no key update skip locked);
   if pieces > 1 then insert into ${s}.assemblies (upload_id) values (p_id); end if;
 end $$;
 
 -- A part was completed: completes the waiting finals that name it and lack nothing more. Their rows are locked in
 -- id order and their parts read after that, so of two parts completed at once the second sees the first.
-create function ${s}.complete_waiting(p_part uuid, p_token bigint) returns jsonb language plpgsql as $$
+create function ${s}.complete_waiting(p_part uuid, p_token bigint, p_expiration interval) returns jsonb language plpgsql as $$
 declare
   v_final uuid;
   finals jsonb := '[]';
@@ -220,7 +241,7 @@ begin
     if not exists (select from ${s}.parts p left join ${s}.uploads u on u.id = p.part_id
                    where p.final_id = v_final and u.status is distinct from 'complete')
        and exists (select from ${s}.uploads where id = v_final and status = 'in_progress') then
-      perform ${s}.complete_final(v_final, p_token);
+      perform ${s}.complete_final(v_final, p_token, p_expiration);
       finals := finals || ${s}.describe(v_final);
     end if;
   end loop;
@@ -264,7 +285,7 @@ begin
   if completed then
     update ${s}.uploads set status = 'complete', completed_at = clock_timestamp(), completed_by = p_token,
       expires_at = case when kind = 'partial' then clock_timestamp() + p_expiration end where id = p_id;
-    if u.kind = 'partial' then finals := ${s}.complete_waiting(p_id, p_token); end if;
+    if u.kind = 'partial' then finals := ${s}.complete_waiting(p_id, p_token, p_expiration); end if;
   elsif c.append and p_stop > lower(c.range) then
     update ${s}.uploads set expires_at = clock_timestamp() + p_expiration where id = p_id;
   end if;

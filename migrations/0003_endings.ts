@@ -58,8 +58,9 @@ begin
   if total > least(9007199254740991, p_max_size) then
     return jsonb_build_object('outcome', 'too_large', 'total', total);
   end if;
-  insert into ${s}.uploads (id, owner, kind, protocol, length, metadata, filename, final_key)
-  values (p_id, p_owner, 'final', 'tus', case when not unknown then total end, p_metadata, p_filename, p_key)
+  insert into ${s}.uploads (id, owner, kind, protocol, length, metadata, filename, final_key, most)
+  values (p_id, p_owner, 'final', 'tus', case when not unknown then total end, p_metadata, p_filename, p_key,
+    least(9007199254740991, p_max_size))
   on conflict (final_key) do nothing;
   if not found then
     -- The same request ran beside this one and was first.
@@ -70,7 +71,7 @@ begin
   select p_id, place, part_id, name from unnest(p_parts, p_names) with ordinality as named(part_id, name, place);
   update ${s}.uploads set expires_at = clock_timestamp() + p_expiration
     where id = any(p_parts) and status = 'complete' and expires_at is not null;
-  if not waiting then perform ${s}.complete_final(p_id, null); end if;
+  if not waiting then perform ${s}.complete_final(p_id, null, p_expiration); end if;
   return jsonb_build_object('outcome', 'made', 'upload', ${s}.describe(p_id));
 end $$;
 

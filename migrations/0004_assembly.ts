@@ -28,7 +28,7 @@ begin
     a.target := p_blob;
     a.copied := 0;
   end if;
-  update ${s}.assemblies set epoch = p_epoch, target = a.target, copied = a.copied where upload_id = a.upload_id;
+  update ${s}.assemblies set epoch = p_epoch, taken_at = clock_timestamp(), target = a.target, copied = a.copied where upload_id = a.upload_id;
   return jsonb_build_object('upload_id', a.upload_id, 'length', v_length, 'copied', a.copied,
     'target', (select jsonb_build_object('id', id, 'epoch', epoch) from ${s}.blobs where id = a.target),
     'extents', (select jsonb_agg(jsonb_build_object('start', e.start, 'stop', coalesce(e.stop, v_length),

@@ -3,12 +3,13 @@ import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
 import { isUploadError } from './errors.js'
 import { patiently } from './patience.js'
-import type { Assembly } from './ports.js'
-import type { UploadId } from './upload.js'
+import type { Assembly, UploadRegistry } from './ports.js'
+import type { Upload, UploadId } from './upload.js'
 
 /**
  * Makes one blob of one final that waits for it: the given one, or any. Resumable: whoever is killed on the way
- * leaves a row another takes over. False when there was nothing to take, or it has to be tried again later.
+ * leaves a row another takes over. False when there was nothing to take; one that has to be tried again later is taken,
+ * and given back for a while.
  */
 export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSignal): Promise<boolean> {
   const assembly = await engine.registry.takeAssembly(id)
@@ -17,10 +18,9 @@ export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSign
   if (!copied) {
     await patiently(() => engine.registry.abandonAssembly(assembly))
     await dropForgotten(engine, assembly.target)
-    return false
+    return true
   }
-  // Given up here, it would stay ours, and nobody else's, for as long as this process lives.
-  const finished = await patiently(() => engine.registry.finishAssembly(assembly))
+  const finished = await finish(engine, assembly)
   // The final went away, or another node took over: whoever did that has doomed the target, and the sweep removes it.
   if (finished === null) {
     await dropForgotten(engine, assembly.target)
@@ -29,6 +29,16 @@ export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSign
   engine.events.tell('upload_assembled', { upload: finished.upload })
   await discard(engine, finished.unreferenced)
   return true
+}
+
+/** Given up here without a word, it would stay ours, and nobody else's, for as long as this process lives. */
+async function finish(engine: Engine, assembly: Assembly): ReturnType<UploadRegistry['finishAssembly']> {
+  try {
+    return await patiently(() => engine.registry.finishAssembly(assembly))
+  } catch (error) {
+    await patiently(() => engine.registry.abandonAssembly(assembly))
+    throw error
+  }
 }
 
 async function copy(engine: Engine, assembly: Assembly, signal?: AbortSignal): Promise<boolean> {
@@ -58,5 +68,17 @@ async function makeRoom(engine: Engine, assembly: Assembly): Promise<void> {
     if (await engine.registry.assemblyProgress(assembly, 0)) await engine.bytes.remove(assembly.target)
   } catch (error) {
     engine.log.warn({ err: error, upload: assembly.uploadId }, 'half a copy keeps its room')
+  }
+}
+
+/** Assembles finals that were just completed, before anybody is answered. They are made, whatever becomes of this. */
+export async function assembleInline(engine: Engine, finals: readonly Upload[]): Promise<void> {
+  if (engine.policy.assembly !== 'inline') return
+  for (const { id } of finals) {
+    try {
+      await assemble(engine, id)
+    } catch (error) {
+      engine.log.warn({ err: error, upload: id }, 'a final is left to be assembled later')
+    }
   }
 }

@@ -17,8 +17,8 @@ interface Running {
   recorded: number
   /** The latest count reported by the store. */
   stored: number
-  /** A checkpoint forced by bytes, still under way. */
-  forced: Promise<void> | null
+  /** A checkpoint of it that is under way. */
+  checkpoint: Promise<void> | null
 }
 
 /**
@@ -31,7 +31,6 @@ export class Checkpoints {
   readonly #log: Logger
   readonly #running = new Set<Running>()
   #timer: NodeJS.Timeout | null = null
-  #ticking: Promise<void> | null = null
 
   constructor(registry: UploadRegistry, log: Logger) {
     this.#registry = registry
@@ -43,7 +42,7 @@ export class Checkpoints {
     claim: Claim,
     write: BlobWrite,
   ): { stored(total: number): void | Promise<void>; stop(): Promise<void> } {
-    const running: Running = { claim, write, recorded: 0, stored: 0, forced: null }
+    const running: Running = { claim, write, recorded: 0, stored: 0, checkpoint: null }
     this.#running.add(running)
     this.#timer ??= setInterval(() => this.#tick(), INTERVAL_MS).unref()
     return {
@@ -55,8 +54,7 @@ export class Checkpoints {
           this.#timer = null
         }
         // The record that follows must not race a checkpoint of the same claim for the same row.
-        await running.forced
-        await this.#ticking
+        await running.checkpoint
       },
     }
   }
@@ -65,22 +63,23 @@ export class Checkpoints {
     running.stored = total
     const unrecorded = total - running.recorded
     if (unrecorded < EVERY_BYTES) return
-    running.forced ??= this.#checkpoint([running]).finally(() => {
-      running.forced = null
-    })
+    if (running.checkpoint === null) this.#begin([running])
     // The store goes on meanwhile, but not beyond what may be lost.
-    if (unrecorded >= MOST_BYTES) return running.forced
+    if (unrecorded >= MOST_BYTES && running.checkpoint !== null) return running.checkpoint
   }
 
   #tick(): void {
-    if (this.#ticking !== null) return
     const due = [...this.#running].filter(
-      (running) => running.stored > running.recorded && running.forced === null,
+      (running) => running.stored > running.recorded && running.checkpoint === null,
     )
-    if (due.length === 0) return
-    this.#ticking = this.#checkpoint(due).finally(() => {
-      this.#ticking = null
+    if (due.length > 0) this.#begin(due)
+  }
+
+  #begin(due: readonly Running[]): void {
+    const checkpoint = this.#checkpoint(due).finally(() => {
+      for (const running of due) running.checkpoint = null
     })
+    for (const running of due) running.checkpoint = checkpoint
   }
 
   /** One write whose bytes cannot be made durable must not keep the others from being recorded. */

@@ -81,7 +81,7 @@ async function bytesFirst(
     // A commit whose answer was lost may stand: then a row promises these bytes. The sweep of this epoch decides.
     const unsure = !isUploadError(error) || error.code === 'registry_unavailable'
     if (!unsure) await discard(engine, [blob])
-    throw error
+    throw passing(error)
   }
 }
 
@@ -136,6 +136,8 @@ async function rowFirst(engine: Engine, draft: UploadDraft, body: FirstBody): Pr
       maxSize: engine.policy.maxSize,
       signal: body.signal,
     })
+    // A client that left cannot have learnt the address.
+    if (received.cut) throw abandoned()
     return received.upload
   } catch (error) {
     if (isUploadError(error) && (error.code === 'storage_full' || error.code === 'draining')) {
@@ -155,6 +157,13 @@ async function forget(engine: Engine, draft: UploadDraft): Promise<void> {
     // It expires by itself; what the client is to hear is why nothing was created.
     engine.log.warn({ err: error, upload: draft.id }, 'an upload nobody knows of is left to expire')
   }
+}
+
+/** The lease of this node ended meanwhile. Nobody took anything over: the same request simply works again. */
+function passing(error: unknown): unknown {
+  if (!isUploadError(error) || error.code !== 'claim_lost') return error
+  const sentence = 'The server lost touch with its database; try again.'
+  return new UploadError('registry_unavailable', sentence, { cause: error })
 }
 
 function isFull(error: Error | undefined): boolean {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { assembleInline } from './assemble.js'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
@@ -40,6 +41,8 @@ export interface Received {
   readonly completedFinals: readonly Upload[]
   /** False when the request ended before all it announced had come; what came is kept (unless checked). */
   readonly whole: boolean
+  /** True when the client left before it had sent everything. */
+  readonly cut: boolean
 }
 
 /**
@@ -58,6 +61,7 @@ export async function receive(engine: Engine, request: ReceiveRequest): Promise<
     const recorded = await patiently(() => engine.registry.record(claim, claim.start + keep))
     open = false
     announce(engine, claim, keep, recorded)
+    await assembleInline(engine, recorded.completedFinals)
     return answer(request, claim, result, keep, recorded)
   } finally {
     if (open) await handBack(engine, claim)
@@ -92,7 +96,7 @@ async function addNothing(engine: Engine, request: ReceiveRequest): Promise<Rece
   }
   const found = await engine.registry.find(request.id, request.owner)
   if (found === null) throw notFound()
-  return { upload: found.upload, stored: 0, completed: false, completedFinals: [], whole: true }
+  return { upload: found.upload, stored: 0, completed: false, completedFinals: [], whole: true, cut: false }
 }
 
 /** Whether another byte comes before the end. The source is left alive: the answer goes out over the same socket. */
@@ -229,7 +233,7 @@ function answer(
   if (!whole && request.signal.aborted && request.signal.reason instanceof UploadError)
     throw request.signal.reason
   const { upload, completed, completedFinals } = recorded
-  return { upload, stored, completed, completedFinals, whole }
+  return { upload, stored, completed, completedFinals, whole, cut: result.ended === 'cut' }
 }
 
 async function handBack(engine: Engine, claim: Claim): Promise<void> {

@@ -17,7 +17,7 @@ export type ClaimAnswer =
   | Refusal
 
 type Refusal =
-  | { readonly outcome: 'unknown' | 'expired' | 'final' | 'finished' | 'conflict' }
+  | { readonly outcome: 'unknown' | 'expired' | 'final' | 'finished' | 'conflict' | 'too_large' }
   | { readonly outcome: 'protocol'; readonly protocol: string }
   | { readonly outcome: 'offset' | 'short'; readonly offset: number }
   | { readonly outcome: 'declared'; readonly length: number }
@@ -39,6 +39,11 @@ export function refusal(answer: Refusal, request: ClaimRequest): UploadError {
       return new UploadError(
         'range_conflict',
         'The range overlaps bytes that are already there, or ends too late.',
+      )
+    case 'too_large':
+      return new UploadError(
+        'size_exceeded',
+        `With ${request.declaredLength} bytes of this part, a final upload that waits for it would be longer than it may be.`,
       )
     case 'protocol':
       return new UploadError(

@@ -13,7 +13,7 @@ export class Holdings {
   readonly #held = new Map<number, AbortController>()
   /** Requests for claims under way: what they were granted is not held yet. */
   readonly #coming = new Set<Promise<unknown>>()
-  #poll: NodeJS.Timeout | null = null
+  #timer: NodeJS.Timeout | null = null
 
   /** `epoch` gives the epoch under which this process claims at this moment. */
   constructor(database: Database, signals: Signals, log: Logger, epoch: () => number) {
@@ -22,6 +22,7 @@ export class Holdings {
     this.#log = log
     this.#epoch = epoch
     signals.on('yield', (token) => void this.#asked(Number(token)))
+    signals.on('lost', () => this.#poll())
     signals.on('reconnected', () => void this.#look())
   }
 
@@ -40,7 +41,7 @@ export class Holdings {
   hold(token: number): AbortSignal {
     const stop = new AbortController()
     this.#held.set(token, stop)
-    if (!this.#signals.listening) this.#poll ??= setInterval(() => void this.#look(), POLL_MS).unref()
+    if (!this.#signals.listening) this.#poll()
     return stop.signal
   }
 
@@ -54,10 +55,7 @@ export class Holdings {
 
   drop(token: number): void {
     this.#held.delete(token)
-    if (this.#held.size === 0 && this.#poll !== null) {
-      clearInterval(this.#poll)
-      this.#poll = null
-    }
+    if (this.#held.size === 0) this.#stopPolling()
   }
 
   /** Hands back claims of this node that nobody here holds: the claim was granted, but its answer was lost. */
@@ -95,6 +93,20 @@ export class Holdings {
     } catch (error) {
       this.#log.debug({ err: error, token }, 'an orphaned claim stays until it is asked for again')
     }
+  }
+
+  /** Looks for itself as long as no messages come, and there is something to look for. */
+  #poll(): void {
+    if (this.#held.size === 0) return
+    this.#timer ??= setInterval(() => {
+      if (this.#signals.listening) this.#stopPolling()
+      else void this.#look()
+    }, POLL_MS).unref()
+  }
+
+  #stopPolling(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
   }
 
   /** One statement for all claims of this node: which of them are asked for, or gone? */

@@ -57,17 +57,20 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await database.knex.destroy()
     throw error
   }
+  const { expiration } = options
+  const registry = new PostgresRegistry(database, lease, signals, holdings, { expiration })
   const dropOrphans = async () => {
     try {
       await holdings.dropOrphans(lease.epoch)
       await locker.dropOrphans()
+      await registry.dropOrphans()
     } catch (error) {
       options.log.warn({ err: error }, 'orphaned claims are left to the next look')
     }
   }
   const tidying = setInterval(() => void dropOrphans(), TIDY_MS).unref()
   return {
-    registry: new PostgresRegistry(database, lease, signals, holdings, { expiration: options.expiration }),
+    registry,
     locker,
     lease,
     database,

@@ -17,7 +17,7 @@ import type {
 } from '../../src/upload/ports.js'
 import type { Upload, UploadId } from '../../src/upload/upload.js'
 import { type ClaimAnswer, refusal } from './claim-answer.js'
-import type { Database } from './database.js'
+import { type Database, ORPHANED } from './database.js'
 import { finalKey } from './final-key.js'
 import type { Holdings } from './holdings.js'
 import type { NodeLease } from './node-lease.js'
@@ -40,7 +40,9 @@ export class PostgresRegistry implements UploadRegistry {
   readonly #signals: Signals
   readonly #holdings: Holdings
   readonly #expiration: string | null
-  #touchedAt = Number.NEGATIVE_INFINITY
+  /** Targets of the assemblies under way here. */
+  readonly #assembling = new Set<string>()
+  readonly #touchedAt = new Map<UploadId, number>()
 
   constructor(
     database: Database,
@@ -219,8 +221,15 @@ export class PostgresRegistry implements UploadRegistry {
   async #touch(ids: readonly UploadId[]): Promise<void> {
     if (this.#expiration === null) return
     const now = performance.now()
-    if (now - this.#touchedAt < Number.parseInt(this.#expiration, 10) / 16) return
-    this.#touchedAt = now
+    const oldest = now - Number.parseInt(this.#expiration, 10) / 16
+    for (const [id, at] of this.#touchedAt) {
+      // In order of time: the rest is younger.
+      if (at > oldest) break
+      this.#touchedAt.delete(id)
+    }
+    const due = ids.filter((id) => !this.#touchedAt.has(id))
+    if (due.length === 0) return
+    for (const id of due) this.#touchedAt.set(id, now)
     const { s } = this.#database
     await this.#database.rows(
       'touch',
@@ -228,7 +237,7 @@ export class PostgresRegistry implements UploadRegistry {
          select id from ${s}.uploads where id = any(?::uuid[]) and protocol = 'tus' and status = 'in_progress'
          order by id for no key update)
        update ${s}.uploads u set expires_at = clock_timestamp() + ?::interval from locked where u.id = locked.id`,
-      [ids, this.#expiration],
+      [due, this.#expiration],
     )
   }
 
@@ -402,6 +411,7 @@ export class PostgresRegistry implements UploadRegistry {
       this.epoch,
       randomUUID(),
     ])
+    if (answer) this.#assembling.add(answer.target.id)
     return (
       answer && {
         uploadId: answer.upload_id,
@@ -432,6 +442,7 @@ export class PostgresRegistry implements UploadRegistry {
       `select ${this.#database.s}.finish_assembly(?, ?, ?) as value`,
       [assembly.uploadId, this.epoch, assembly.target.id],
     )
+    this.#assembling.delete(assembly.target.id)
     return answer && { upload: toUpload(answer.upload), unreferenced: answer.unreferenced }
   }
 
@@ -442,6 +453,17 @@ export class PostgresRegistry implements UploadRegistry {
       `update ${s}.assemblies set epoch = null, due_at = clock_timestamp() + interval '30 seconds'
        where upload_id = ? and target = ? and epoch = ?`,
       [assembly.uploadId, assembly.target.id, this.epoch],
+    )
+    this.#assembling.delete(assembly.target.id)
+  }
+
+  /** Gives back assemblies of this node that nobody here works on: the answer to their taking was lost. */
+  async dropOrphans(): Promise<void> {
+    await this.#database.rows(
+      'orphan_assemblies',
+      `update ${this.#database.s}.assemblies set epoch = null, due_at = clock_timestamp()
+       where epoch = ? and taken_at < clock_timestamp() - interval '${ORPHANED}' and target <> all(?::uuid[])`,
+      [this.epoch, [...this.#assembling]],
     )
   }
 

@@ -13,7 +13,7 @@ const PULSE_MS = 5_000
 /**
  * What nodes say to each other through NOTIFY. Messages are hints: whoever waits also looks for itself now and then,
  * so a lost one costs time, never correctness. Events: `yield <token>`, `handed <upload id>`,
- * `unlocked <key>`, `yield-lock <token>`; and `reconnected` after a gap in which messages may have been lost.
+ * `unlocked <key>`, `yield-lock <token>`; and `lost` and `reconnected` around a gap in which messages are missed.
  */
 export class Signals {
   readonly #connection: Connection
@@ -67,8 +67,14 @@ export class Signals {
     client.on('error', (error) => this.#lost(client, error))
     client.on('end', () => this.#lost(client, null))
     client.on('notification', ({ payload }) => this.#hear(payload ?? ''))
-    await client.connect()
-    await client.query(`listen "${this.#database.channel.replaceAll('"', '""')}"`)
+    try {
+      await client.connect()
+      await client.query(`listen "${this.#database.channel.replaceAll('"', '""')}"`)
+    } catch (error) {
+      // A standby takes connections and refuses to listen: each attempt would leave one behind.
+      await client.end().catch(() => undefined)
+      throw error
+    }
     this.#client = client
     this.#feelPulse(client)
   }
@@ -114,6 +120,8 @@ export class Signals {
   #lost(client: pg.Client, error: Error | null): void {
     if (this.#client !== client || this.#closed) return
     this.#client = null
+    this.listening = false
+    this.#heard.emit('lost', '')
     this.#log.warn({ err: error }, 'the listening connection was lost')
     this.#reconnect()
   }
@@ -123,7 +131,10 @@ export class Signals {
     this.#retry = setTimeout(() => {
       this.#retry = null
       this.#connect().then(
-        () => this.#heard.emit('reconnected'),
+        () => {
+          this.listening = true
+          this.#heard.emit('reconnected', '')
+        },
         () => this.#reconnect(), // the pool reports what is wrong to those who wait for answers
       )
     }, RECONNECT_MS)

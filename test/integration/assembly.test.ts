@@ -139,7 +139,7 @@ describe('whoever takes over', () => {
     await held.reached
     stopping.abort()
     held.release()
-    expect(await done).toBe(false)
+    expect(await done).toBe(true)
     const before = await stage.assembly(made.final)
     expect(before?.copied).toBeGreaterThan(0)
     expect(await assemble(node.engine, made.final)).toBe(true)

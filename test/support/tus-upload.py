@@ -75,6 +75,8 @@ def main(endpoint, path):
         content = file.read()
     upload = create(endpoint, {"Upload-Length": str(len(content)), "Upload-Concat": "partial"})
     send_half(upload, content)
+    while offset_of(upload) == 0:  # what was sent before the hang-up is still on its way
+        pass
     middle, offset = resume(upload, content)
     resumed = 0 < offset <= len(content) // 2
     status, reached, text = patch(upload, middle, content[middle:])

@@ -41,7 +41,7 @@ describe('assembling', () => {
       steps += 1
       if (steps === 2) stopping.abort()
     }
-    expect(await assemble(a.engine, undefined, stopping.signal)).toBe(false)
+    expect(await assemble(a.engine, undefined, stopping.signal)).toBe(true)
     steps = 10
     expect(await assemble(world.process().engine, final.id)).toBe(true)
     expect(steps).toBe(11)

@@ -115,6 +115,7 @@ describe('a finished upload', () => {
       stored: 0,
       completed: false,
       completedFinals: [],
+      cut: false,
       whole: true,
     })
     expect(await append(a, upload, whole(''), { announced: 0 })).toMatchObject({ stored: 0 })

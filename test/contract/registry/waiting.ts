@@ -1,7 +1,8 @@
 import { describe, expect } from 'vitest'
 import type { Recorded } from '../../../src/upload/ports.js'
+import { MAX_LENGTH } from '../../../src/upload/upload.js'
 import { partials } from './concatenating.js'
-import { claimed, draft, type Fact, finalOf, found, ids } from './stage.js'
+import { claimed, claimOf, codeOf, draft, type Fact, finalOf, found, ids } from './stage.js'
 
 /** Races are run this often, because one round proves little. */
 const ROUNDS = 25
@@ -25,6 +26,34 @@ export function waiting(fact: Fact): void {
       expect(upload.length).toBeNull()
       await stage.a.release(await claimed(stage.a, y, { declaredLength: 3 }))
       expect(await found(stage.a, upload)).toMatchObject({ length: 7, status: 'in_progress' })
+    })
+
+    fact('keeps its limit when its parts get their lengths later', async (stage) => {
+      const { a } = stage
+      const deferred = () => a.create(draft({ kind: 'partial', length: null }))
+      const [x, y, z] = [await deferred(), await deferred(), await deferred()]
+      const { upload } = await a.concatenate(finalOf([x, y], { maxSize: 10 }))
+      await a.concatenate(finalOf([z, z]))
+      await a.release(await claimed(a, x, { declaredLength: 4 }))
+      expect(await codeOf(a.claim(claimOf(y, { declaredLength: 7 })))).toBe('size_exceeded')
+      expect((await found(a, y))?.length).toBeNull()
+      await a.release(await claimed(a, y, { declaredLength: 6 }))
+      expect(await found(a, upload)).toMatchObject({ length: 10 })
+      const half = (MAX_LENGTH + 1) / 2
+      expect(await codeOf(a.claim(claimOf(z, { declaredLength: half })))).toBe('size_exceeded')
+      await a.release(await claimed(a, z, { declaredLength: half - 1 }))
+    })
+
+    fact('that is completed at last gives all its parts time again', async (stage) => {
+      const { a } = stage
+      const early = await stage.partial('x')
+      const late = await a.create(draft({ kind: 'partial', length: 1 }))
+      await a.concatenate(finalOf([early, late]))
+      await stage.bench.makeDue(early.id)
+      expect(await found(a, early)).toMatchObject({ status: 'complete' })
+      await stage.append(late, 'y')
+      expect(await found(a, early)).toMatchObject({ status: 'complete' })
+      expect((await a.expireDue(10)).uploads).toEqual([])
     })
 
     fact('is completed by the record that completes its last part, which says so', async (stage) => {

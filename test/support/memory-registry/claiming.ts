@@ -12,6 +12,7 @@ export function claim(db: Tables, session: Session, request: ClaimRequest): Clai
   if (others.some((other) => db.living(other.epoch))) return null
   checkStart(row, request)
   const length = settledLength(row, request.declaredLength)
+  if (length !== null && row.length === null) checkWaiting(db, row, length)
   row.length = length
   for (const { token } of others) db.claims.delete(token)
   const place =
@@ -68,6 +69,17 @@ function settledLength(row: UploadRow, declared: number | null): number | null {
     )
   }
   return declared
+}
+
+/** The finals that wait for a part have limits of their own. */
+function checkWaiting(db: Tables, part: UploadRow, length: number): void {
+  for (const final of db.waitingFinals(part.id)) {
+    const lengths = (final.parts ?? []).map(({ id }) =>
+      id === part.id ? length : (db.uploads.get(id)?.length ?? 0),
+    )
+    if (lengths.reduce((sum, each) => sum + each, 0) <= final.most) continue
+    throw new UploadError('size_exceeded', 'A final would be longer than it may be.')
+  }
 }
 
 interface Place {

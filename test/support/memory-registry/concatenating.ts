@@ -44,6 +44,7 @@ export function concatenate(db: Tables, session: Session, draft: FinalDraft): Co
     received: [],
     extents: [],
     assembly: null,
+    most: Math.min(MAX_LENGTH, draft.maxSize ?? MAX_LENGTH),
     recorded: null,
     turns: 0,
   }

@@ -46,6 +46,7 @@ function insert(db: Tables, session: Session, draft: UploadDraft): UploadRow {
     extents: [],
     key: null,
     assembly: null,
+    most: Number.MAX_SAFE_INTEGER,
     recorded: null,
     turns: 0,
   }

@@ -51,6 +51,8 @@ export interface UploadRow {
   /** Of a final: by what the same request finds it again; null for other kinds and for expired finals. */
   key: string | null
   assembly: AssemblyRow | null
+  /** Most bytes a final may have. */
+  readonly most: number
   /** The last record, by which the same one is known again. */
   recorded: { readonly token: number; readonly stop: number; readonly answer: Recorded } | null
   /** Turns it had at being assembled, so that one that fails again and again keeps no other waiting. */
