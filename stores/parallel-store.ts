@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { DataStore, type Upload as StockUpload } from '@tus/utils'
-import { content } from '../src/upload/content.js'
+import { actingOwner } from '../src/upload/acting-owner.js'
+import { type ByteRange, byteRange } from '../src/upload/byte-range.js'
 import { create } from '../src/upload/create.js'
 import type { Engine } from '../src/upload/engine.js'
 import { notFound, UploadError } from '../src/upload/errors.js'
@@ -10,7 +11,8 @@ import { inspect } from '../src/upload/inspect.js'
 import { type Received, receive } from '../src/upload/receive.js'
 import { sweep } from '../src/upload/sweep.js'
 import { terminate } from '../src/upload/terminate.js'
-import { isUploadId } from '../src/upload/upload.js'
+import { isUploadId, type Upload } from '../src/upload/upload.js'
+import { finishedContent } from './parallel/finished-content.js'
 import { InheritedUploads } from './parallel/inherited.js'
 import { quietEnd } from './parallel/quiet-end.js'
 import { closing, inStockTerms, inTermsOfHead } from './parallel/stock-error.js'
@@ -42,6 +44,8 @@ const STOCK_EXTENSIONS = ['creation', 'creation-with-upload', 'creation-defer-le
  * - `creation_date` of an unfinished upload is its expiry minus `getExpiration()`, of a finished one undefined, because
  *   stock handlers answer 410 by that date.
  * - An upload has no `storage`: its bytes may lie in several places. `read` gives them.
+ * - An id alone means an upload of the anonymous owner; in hooks and listeners of an extended server that tell of an
+ *   upload made or finished, one of its owner. `find`, `contentOf` and `terminate` are for uploads of any owner.
  *
  * Every method fails with a `ParallelStoreError`: `status_code` 404 for unknown ids, 410 expired, 409 wrong offset or
  * a claim lost to another server, 413 too large, 423 another request is writing, 507 storage full, 503 database away.
@@ -69,7 +73,7 @@ export class ParallelStore extends DataStore {
   /** Records the upload, and puts its id and date into the object given, which is returned. */
   override async create(upload: StockUpload): Promise<StockUpload> {
     return inStockTerms(this.engine.log, async () => {
-      const made = await create(this.engine, toDraft(upload, idFor(upload, randomUUID)))
+      const made = await create(this.engine, toDraft(upload, idFor(upload, randomUUID), actingOwner()))
       upload.id = made.id
       upload.creation_date = toStockUpload(made, this.#expiration).creation_date
       return upload
@@ -82,8 +86,9 @@ export class ParallelStore extends DataStore {
    */
   override async getUpload(id: string): Promise<StockUpload> {
     return inTermsOfHead(this.engine.log, async () => {
-      if (await this.inherits(id)) return this.#old.find(id)
-      return toStockUpload(await inspect(this.engine, known(id), null), this.#expiration)
+      const owner = actingOwner()
+      if (await this.#inherits(id, owner)) return this.#old.find(id)
+      return toStockUpload(await inspect(this.engine, known(id), owner), this.#expiration)
     })
   }
 
@@ -93,8 +98,9 @@ export class ParallelStore extends DataStore {
    */
   override async write(stream: Readable, id: string, offset: number): Promise<number> {
     return inStockTerms(this.engine.log, async () => {
-      if (await this.inherits(id)) return this.#old.write(stream, id, offset)
-      const { stored } = await this.#receive(known(id), offset, stream, null)
+      const owner = actingOwner()
+      if (await this.#inherits(id, owner)) return this.#old.write(stream, id, offset)
+      const { stored } = await this.#receive({ id: known(id), owner }, offset, stream, null)
       return offset + stored
     })
   }
@@ -102,26 +108,62 @@ export class ParallelStore extends DataStore {
   /** Fixes the length of an upload created without one. One that already has that many bytes is complete then. */
   override async declareUploadLength(id: string, length: number): Promise<void> {
     await inStockTerms(this.engine.log, async () => {
-      if (await this.inherits(id)) return this.#old.declareLength(id, length)
-      const upload = await inspect(this.engine, known(id), null)
+      const owner = actingOwner()
+      if (await this.#inherits(id, owner)) return this.#old.declareLength(id, length)
+      const upload = await inspect(this.engine, known(id), owner)
       if (upload.length === length) return
       if (upload.length !== null) throw lengthStays(upload.length, length)
       // A claim declares it, and an empty write completes the upload if it has that many bytes already.
-      await this.#receive(id, upload.offset, Readable.from([]), length)
+      await this.#receive(upload, upload.offset, Readable.from([]), length)
     })
   }
 
   /** The bytes of a finished upload. Rejects as for an unknown id while it is not finished. */
   async read(id: string): Promise<Readable> {
-    return quietEnd(await inStockTerms(this.engine.log, () => this.#open(id)))
+    const opened = await inStockTerms(this.engine.log, async () => {
+      const owner = actingOwner()
+      if (await this.#inherits(id, owner)) return this.#old.read(id)
+      return finishedContent(this.engine, { id: known(id), owner })
+    })
+    return quietEnd(opened)
   }
 
   /** Removes an upload, finished or not. Whoever writes to it is stopped. */
   override async remove(id: string): Promise<void> {
     await inStockTerms(this.engine.log, async () => {
-      if (await this.inherits(id)) return this.#old.remove(id)
-      await terminate(this.engine, known(id), null)
+      const owner = actingOwner()
+      if (await this.#inherits(id, owner)) return this.#old.remove(id)
+      await terminate(this.engine, known(id), owner)
     })
+  }
+
+  /**
+   * For code of the server itself, as the two below: what is known about an upload of any owner, as it is now, without
+   * stopping whoever writes to it. Null when there is none, and for an inherited one.
+   */
+  async find(id: string, owner: string | null): Promise<Upload | null> {
+    if (!isUploadId(id)) return null
+    return inStockTerms(
+      this.engine.log,
+      async () => (await this.engine.registry.find(id, owner))?.upload ?? null,
+    )
+  }
+
+  /**
+   * The bytes of a finished upload of any owner, such as events tell of, or what a range has of them. Rejects as `read`
+   * does while it is not finished, and with a RangeError for what is no range.
+   */
+  async contentOf(upload: Pick<Upload, 'id' | 'owner'>, range?: ByteRange): Promise<Readable> {
+    const { id, owner } = upload
+    const part = range && byteRange(range.start, range.stop)
+    return quietEnd(
+      await inStockTerms(this.engine.log, () => finishedContent(this.engine, { id: known(id), owner }, part)),
+    )
+  }
+
+  /** Removes an upload of any owner, as `remove` does. */
+  async terminate({ id, owner }: Pick<Upload, 'id' | 'owner'>): Promise<void> {
+    await inStockTerms(this.engine.log, () => terminate(this.engine, known(id), owner))
   }
 
   /**
@@ -142,9 +184,7 @@ export class ParallelStore extends DataStore {
    * registry does not know it for the anonymous owner, and that store answers for it. `extendServer` asks this first.
    */
   async inherits(id: string): Promise<boolean> {
-    if (this.#inherited === null) return false
-    if (isUploadId(id) && (await this.engine.registry.find(id, null)) !== null) return false
-    return this.#inherited.has(id)
+    return this.#inherits(id, null)
   }
 
   /** Ends running writes at a recorded offset and refuses new ones; resolves when none runs. */
@@ -158,18 +198,22 @@ export class ParallelStore extends DataStore {
     return this.#inherited
   }
 
-  async #open(id: string): Promise<Readable> {
-    if (await this.inherits(id)) return this.#old.read(id)
-    const found = await this.engine.registry.find(known(id), null)
-    if (found === null || found.upload.status !== 'complete') throw notFound()
-    return content(this.engine, id, null, { start: 0, stop: found.upload.length ?? 0 })
+  async #inherits(id: string, owner: string | null): Promise<boolean> {
+    if (this.#inherited === null) return false
+    if (isUploadId(id) && (await this.engine.registry.find(id, owner)) !== null) return false
+    return this.#inherited.has(id)
   }
 
-  async #receive(id: string, start: number, source: Readable, length: number | null): Promise<Received> {
+  async #receive(
+    { id, owner }: Pick<Upload, 'id' | 'owner'>,
+    start: number,
+    source: Readable,
+    length: number | null,
+  ): Promise<Received> {
     if (this.#closing.signal.aborted) throw closing()
     const receiving = receive(this.engine, {
       id,
-      owner: null,
+      owner,
       protocol: 'tus',
       start,
       declaredLength: length,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { EVENTS, Upload as TusUpload, Uid } from '@tus/utils'
 import { RequestError } from '../http/errors.js'
 import { mergeHeaders, type Reply } from '../http/reply.js'
+import { actingFor } from '../upload/acting-owner.js'
 import { isUploadId, type Upload, type UploadId } from '../upload/upload.js'
 import type { Exchange } from './exchange.js'
 import { hookRequest } from './hook-request.js'
@@ -56,14 +57,17 @@ export async function creating(
   return encodeMetadata(answer?.metadata ?? upload.metadata ?? {}, draft.metadata)
 }
 
-/** Tells that an upload was created, with its address. */
+/** Tells that an upload was created, with its address. Listeners act for its owner, as the hook below does. */
 export function created(site: Site, exchange: Exchange, upload: Upload, url: string): void {
-  site.listeners.tell('POST', EVENTS.POST_CREATE, () => [hookRequest(exchange), asHookUpload(upload), url])
+  actingFor(upload.owner, () =>
+    site.listeners.tell('POST', EVENTS.POST_CREATE, () => [hookRequest(exchange), asHookUpload(upload), url]),
+  )
 }
 
 /**
  * Runs the hook for a finished file, which may change the answer, and tells that it is finished. Not for parts: to
- * whoever moves, indexes or bills files a part is none, and stock hooks could not tell it from one.
+ * whoever moves, indexes or bills files a part is none, and stock hooks could not tell it from one. A hook is given an
+ * id and reads what it names, so that it acts for the upload's owner.
  */
 export async function finished(
   site: Site,
@@ -73,13 +77,15 @@ export async function finished(
   reply: Reply,
 ): Promise<Reply> {
   if (upload.kind === 'partial') return reply
-  const answer = await askFinished(site, exchange, upload, reply)
-  site.listeners.tell(verb, EVENTS.POST_FINISH, () => [
-    hookRequest(exchange),
-    toResponse(answer),
-    asHookUpload(upload),
-  ])
-  return answer
+  return actingFor(upload.owner, async () => {
+    const answer = await askFinished(site, exchange, upload, reply)
+    site.listeners.tell(verb, EVENTS.POST_FINISH, () => [
+      hookRequest(exchange),
+      toResponse(answer),
+      asHookUpload(upload),
+    ])
+    return answer
+  })
 }
 
 async function askFinished(site: Site, exchange: Exchange, upload: Upload, reply: Reply): Promise<Reply> {

@@ -29,11 +29,11 @@ export function stockDate(upload: Pick<Upload, 'expiresAt' | 'createdAt'>, expir
 }
 
 /** A new upload as a stock handler describes it, under an id of ours. */
-export function toDraft(stock: StockUpload, id: string): UploadDraft {
+export function toDraft(stock: StockUpload, id: string, owner: string | null): UploadDraft {
   const text = stock.metadata ? Metadata.stringify(stock.metadata) : ''
   return {
     id,
-    owner: null,
+    owner,
     kind: 'whole',
     protocol: 'tus',
     length: stock.size ?? null,

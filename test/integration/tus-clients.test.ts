@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -285,7 +286,9 @@ describe('a client that falls silent', () => {
 
 describe('a server that drains', () => {
   test('answers running uploads with what it has, and refuses new requests', async () => {
-    await open()
+    const [first, second] = [randomUUID(), randomUUID()]
+    const ids = [first, second]
+    await open({ server: { namingFunction: () => ids.shift() ?? '' } })
     const url = await create(stage.endpoint, 10)
     const sent = openPatch(url, 0, 10)
     await sent.write('abcd')
@@ -296,8 +299,7 @@ describe('a server that drains', () => {
       length: 2 * MIB,
     })
     await creation.write('abcdef')
-    await vi.waitUntil(() => stage.extension.inFlight === 2)
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await recorded(`${stage.endpoint}/${second}`, 6)
     const drained = stage.extension.drain()
     const patched = await sent.answer
     expect([patched.status, patched.headers['upload-offset']]).toEqual([204, '4'])
@@ -329,7 +331,6 @@ describe('a server that drains', () => {
     const sent = new OpenRequest(url, { method: 'PATCH', headers, length: 10 })
     await sent.write('abcd')
     await vi.waitUntil(() => stage.extension.inFlight === 1)
-    await new Promise((resolve) => setTimeout(resolve, 100))
     await Promise.all([stage.extension.drain(), sent.answer])
     expect((await sent.answer).status).toBe(503)
   })
