@@ -44,8 +44,9 @@ const STOCK_EXTENSIONS = ['creation', 'creation-with-upload', 'creation-defer-le
  * - `creation_date` of an unfinished upload is its expiry minus `getExpiration()`, of a finished one undefined, because
  *   stock handlers answer 410 by that date.
  * - An upload has no `storage`: its bytes may lie in several places. `read` gives them.
- * - An id alone means an upload of the anonymous owner; in hooks and listeners of an extended server that tell of an
- *   upload made or finished, one of its owner. `find`, `contentOf` and `terminate` are for uploads of any owner.
+ * - An id alone means an upload of the anonymous owner; in an extended server's hooks `onIncomingRequest`,
+ *   `onUploadCreate` and `onUploadFinish`, and in its listeners to POST_CREATE and POST_FINISH, one of the owner
+ *   the request speaks for. `find`, `contentOf` and `terminate` are for uploads of any owner.
  *
  * Every method fails with a `ParallelStoreError`: `status_code` 404 for unknown ids, 410 expired, 409 wrong offset or
  * a claim lost to another server, 413 too large, 423 another request is writing, 507 storage full, 503 database away.
@@ -138,8 +139,8 @@ export class ParallelStore extends DataStore {
   }
 
   /**
-   * For code of the server itself, as the two below: what is known about an upload of any owner, as it is now, without
-   * stopping whoever writes to it. Null when there is none, and for an inherited one.
+   * For code of the server itself, as the two below: what is known about an upload of any owner. Stops nobody who
+   * writes to it. Null when there is none, and for an inherited one.
    */
   async find(id: string, owner: string | null): Promise<Upload | null> {
     if (!isUploadId(id)) return null
@@ -150,8 +151,8 @@ export class ParallelStore extends DataStore {
   }
 
   /**
-   * The bytes of a finished upload of any owner, such as events tell of, or what a range has of them. Rejects as `read`
-   * does while it is not finished, and with a RangeError for what is no range.
+   * The bytes of a finished upload of any owner, such as events tell of, or what a range has of them. Rejects
+   * as `read` does while it is not finished, and with a RangeError for what is no range.
    */
   async contentOf(upload: Pick<Upload, 'id' | 'owner'>, range?: ByteRange): Promise<Readable> {
     const { id, owner } = upload

@@ -31,10 +31,10 @@ export async function createFinal(
   const made = await site.engine.registry.findFinal(request)
   const id = made?.id ?? (await newId(site, exchange, sent))
   // Who may ask at all is asked every time; only what is made once is told once.
-  await incoming(site, exchange, id)
+  await incoming(site, exchange, owner, id)
   if (made !== null) return repetition(made, locationOf(site, exchange, id))
   const maxSize = await maxSizeFor(site, exchange, id)
-  const metadata = await creating(site, exchange, { id, length: null, metadata: sent })
+  const metadata = await creating(site, exchange, { id, owner, length: null, metadata: sent })
   const location = locationOf(site, exchange, id)
   const { upload, repeated } = await concatenate(site.engine, {
     ...request,

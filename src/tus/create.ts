@@ -31,8 +31,8 @@ export async function create(site: Site, exchange: Exchange, owner: string | nul
   const id = await newId(site, exchange, sent)
   const maxSize = await maxSizeFor(site, exchange, id)
   checkLength(length, maxSize)
-  await incoming(site, exchange, id)
-  const metadata = await creating(site, exchange, { id, length, metadata: sent })
+  await incoming(site, exchange, owner, id)
+  const metadata = await creating(site, exchange, { id, owner, length, metadata: sent })
   // Before anything is recorded: a generateUrl that fails must not leave uploads nobody can reach.
   const location = locationOf(site, exchange, id)
   const upload = await record(

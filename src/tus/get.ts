@@ -19,7 +19,7 @@ export async function registeredRoute(site: Site, exchange: Exchange): Promise<R
 /** GET: the content of a finished upload. tus has no GET; this is plain HTTP. */
 export async function get(site: Site, exchange: Exchange, owner: string | null): Promise<Reply> {
   const id = requestedId(site, exchange)
-  await incoming(site, exchange, id)
+  await incoming(site, exchange, owner, id)
   const found = await site.engine.registry.find(id, owner)
   if (found === null) throw notFound()
   if (found.upload.status === 'expired') throw expired()

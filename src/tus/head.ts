@@ -14,7 +14,7 @@ export const NOT_CACHED: ReplyHeaders = { 'Cache-Control': 'no-store' }
 /** HEAD: where the client is to go on. */
 export async function head(site: Site, exchange: Exchange, owner: string | null): Promise<Reply> {
   const id = requestedId(site, exchange)
-  await incoming(site, exchange, id)
+  await incoming(site, exchange, owner, id)
   const upload = await inspect(site.engine, id, owner)
   const headers = {
     ...NOT_CACHED,

@@ -32,8 +32,16 @@ function isStock(namingFunction: (...args: never[]) => unknown): boolean {
   return namingFunction === Uid.rand || String(namingFunction) === String(Uid.rand)
 }
 
-export async function incoming(site: Site, exchange: Exchange, id: UploadId): Promise<void> {
-  await site.options.onIncomingRequest?.(hookRequest(exchange), id)
+/** Lets the embedding server refuse a request. The hook acts for whom the request speaks. */
+export async function incoming(
+  site: Site,
+  exchange: Exchange,
+  owner: string | null,
+  id: UploadId,
+): Promise<void> {
+  const { onIncomingRequest } = site.options
+  if (onIncomingRequest === undefined) return
+  await actingFor(owner, () => onIncomingRequest(hookRequest(exchange), id))
 }
 
 /** What `onUploadCreate` makes of the metadata of an upload that is about to be created; it may throw to refuse it. */
@@ -42,6 +50,7 @@ export async function creating(
   exchange: Exchange,
   draft: {
     readonly id: UploadId
+    readonly owner: string | null
     readonly length: number | null
     readonly metadata: readonly MetadataPair[]
   },
@@ -50,14 +59,13 @@ export async function creating(
   if (onUploadCreate === undefined) return draft.metadata
   const upload = hookUpload({ ...draft, offset: 0, createdAt: new Date() })
   // The types promise an answer, but hooks that only look give none.
-  const answer: { metadata?: TusUpload['metadata'] } | undefined = await onUploadCreate(
-    hookRequest(exchange),
-    upload,
+  const answer: { metadata?: TusUpload['metadata'] } | undefined = await actingFor(draft.owner, () =>
+    onUploadCreate(hookRequest(exchange), upload),
   )
   return encodeMetadata(answer?.metadata ?? upload.metadata ?? {}, draft.metadata)
 }
 
-/** Tells that an upload was created, with its address. Listeners act for its owner, as the hook below does. */
+/** Tells that an upload was created, with its address. Listeners act for its owner. */
 export function created(site: Site, exchange: Exchange, upload: Upload, url: string): void {
   actingFor(upload.owner, () =>
     site.listeners.tell('POST', EVENTS.POST_CREATE, () => [hookRequest(exchange), asHookUpload(upload), url]),

@@ -23,7 +23,7 @@ export async function patch(site: Site, exchange: Exchange, owner: string | null
   const declaredLength = integerHeader(exchange.headers, 'Upload-Length')
   const expected = expectedDigest(exchange)
   const announced = exchange.body === null ? 0 : announcedBytes(exchange.headers)
-  await incoming(site, exchange, id)
+  await incoming(site, exchange, owner, id)
   const maxSize = await maxSizeFor(site, exchange, id)
   checkLength(declaredLength, maxSize)
 

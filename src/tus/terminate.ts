@@ -10,7 +10,7 @@ import { requestedId } from './upload-id.js'
 /** DELETE: the termination extension. */
 export async function terminate(site: Site, exchange: Exchange, owner: string | null): Promise<Reply> {
   const id = requestedId(site, exchange)
-  await incoming(site, exchange, id)
+  await incoming(site, exchange, owner, id)
   if (site.options.disableTerminationForFinishedUploads === true) await refuseFinished(site, id, owner)
   await terminateUpload(site.engine, id, owner)
   const reply: Reply = { status: 204, headers: {}, body: null }
