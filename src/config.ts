@@ -18,7 +18,7 @@ export interface Config {
   readonly dataDir: string
   /** DATABASE_URL. Null (default): the server runs a PostgreSQL of its own, and is the only server on its data. */
   readonly databaseUrl: string | null
-  /** DATABASE_DIRECT_URL. Around a transaction pooler. Null (default): DATABASE_URL reaches the database itself. */
+  /** DATABASE_DIRECT_URL. Around the pooler DATABASE_URL leads through. Null (default): it leads through none. */
   readonly databaseDirectUrl: string | null
   /** DATABASE_SCHEMA. Default `tributary`. Changing it later leaves the uploads behind in the old schema. */
   readonly databaseSchema: string

@@ -7,7 +7,7 @@ import { openPostgres } from './postgres/open.js'
 export interface OpenPostgresLockerOptions {
   /** PostgreSQL 14 or newer: a URL, or pg's settings. Tables are made in a schema of their own. */
   readonly database: Connection
-  /** A way to the same database around a transaction pooler such as pgbouncer. Default: `database`. */
+  /** Needed when `database` leads through a pooler such as pgbouncer, and says that it does: a way around it. */
   readonly directDatabase?: Connection
   /** Schema of the tables, made when missing. Servers that exclude each other share it. Default `tributary`. */
   readonly schema?: string

@@ -37,7 +37,7 @@ export const SETTINGS = [
     default: null,
     unset: 'DATABASE_URL',
     description:
-      'A way to the same database around a pooler such as pgbouncer, for `LISTEN`, session locks and migrations.',
+      'Needed when DATABASE_URL leads through a pooler such as pgbouncer, and says that it does: a way around it, for `LISTEN` and migrations.',
   },
   {
     name: 'DATABASE_SCHEMA',

@@ -13,7 +13,7 @@ import { checkDatabase, checkNames } from './options.js'
 export interface OpenParallelStoreOptions {
   /** PostgreSQL 14 or newer: a URL, or pg's settings. Tables are made in a schema of their own. */
   readonly database: Connection
-  /** A way to the same database around a transaction pooler such as pgbouncer. Default: `database`. */
+  /** Needed when `database` leads through a pooler such as pgbouncer, and says that it does: a way around it. */
   readonly directDatabase?: Connection
   /** Schema of the tables, made when missing. Servers that share uploads share it. Default `tributary`. */
   readonly schema?: string

@@ -22,19 +22,38 @@ const ANSWER_TIMEOUT = 10_000
 
 const ATTEMPTS = 5
 
-/** Makes a pool. Nothing is connected before the first statement. */
+/** Makes a pool of sessions, each with the settings we insist on. Nothing is connected before the first statement. */
 export function connect(connection: Connection, most = 10): Knex {
+  return makePool(connection, most, { statement_timeout: STATEMENT_TIMEOUT }, insistOnCommits)
+}
+
+/**
+ * The same where a transaction pooler may stand in between: it refuses settings, and what is set on a session stays
+ * with whoever gets it next. So none is set; `checkConnections` looks whether the role brings them.
+ */
+export function connectThroughPooler(connection: Connection, most = 10): Knex {
+  return makePool(connection, most, {}, undefined)
+}
+
+type AfterCreate = (client: pg.Client, done: (error: Error | null, client: pg.Client) => void) => void
+
+function makePool(
+  connection: Connection,
+  most: number,
+  session: Knex.PgConnectionConfig,
+  afterCreate: AfterCreate | undefined,
+): Knex {
   const settings = typeof connection === 'string' ? { connectionString: connection } : connection
   return knexFactory({
     client: 'pg',
     connection: {
       ...settings,
       application_name: 'tributary',
-      statement_timeout: STATEMENT_TIMEOUT,
+      ...session,
       connectionTimeoutMillis: CONNECT_TIMEOUT,
       keepAlive: true,
     } as Knex.PgConnectionConfig,
-    pool: { min: 0, max: most, idleTimeoutMillis: 30_000, afterCreate: insistOnCommits },
+    pool: { min: 0, max: most, idleTimeoutMillis: 30_000, ...(afterCreate && { afterCreate }) },
     acquireConnectionTimeout: CONNECT_TIMEOUT,
     log: QUIET,
   })
@@ -71,23 +90,26 @@ export class Database {
   readonly s: string
   /** The channel of NOTIFY between nodes that share this schema. */
   readonly channel: string
+  /** Whether a transaction pooler stands in between, so that two statements may meet two sessions. */
+  readonly pooled: boolean
 
-  constructor(knex: Knex, schema: string) {
+  constructor(knex: Knex, schema: string, pooled = false) {
     this.knex = knex
+    this.pooled = pooled
     this.s = quoteIdentifier(schema)
     this.channel = `tributary_${schema}`.slice(0, 63)
   }
 
   /**
-   * Runs one statement, prepared under `name`, and gives its rows. A deadlock or serialization failure runs it
-   * again; a database that is away throws `registry_unavailable`.
+   * Runs one statement, prepared under `name` unless the session may be another one each time, and gives its rows. A
+   * deadlock or serialization failure runs it again; a database that is away throws `registry_unavailable`.
    */
   async rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {
         const result = (await this.knex
           .raw(sql, bindings as Knex.RawBinding[])
-          .options({ name: `tributary_${name}` })
+          .options(this.pooled ? {} : { name: `tributary_${name}` })
           .timeout(ANSWER_TIMEOUT)) as { rows: Row[] }
         return result.rows
       } catch (error) {

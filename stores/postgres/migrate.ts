@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import { type Migration, migrations } from '../../migrations/index.js'
-import { type Connection, connect, quoteIdentifier } from './database.js'
+import { type Connection, connectThroughPooler, quoteIdentifier } from './database.js'
 
 /** The database was migrated by newer code than this. */
 export class DatabaseTooNew extends Error {
@@ -34,10 +34,10 @@ const LOCK = 0x7472_6962
 /**
  * Brings a schema up to date and says which steps were applied. Installers wait for each other on an advisory lock
  * that ends with its transaction: a killed one leaves neither a lock nor half a schema. (Knex's own lock table throws
- * at the second installer and outlives a kill.) Needs a connection of its own, not one of a transaction pooler.
+ * at the second installer and outlives a kill.) All it sets ends with the transaction too, so it may pass a pooler.
  */
 export async function migrate(connection: Connection, schema: string): Promise<readonly string[]> {
-  const knex = connect(connection, 1)
+  const knex = connectThroughPooler(connection, 1)
   try {
     return await knex.transaction((trx) => migrateWithin(trx, schema))
   } finally {

@@ -1,5 +1,6 @@
 import type { Logger } from '../../src/upload/log.js'
-import { type Connection, connect, Database } from './database.js'
+import { checkConnections } from './check-connections.js'
+import { type Connection, connect, connectThroughPooler, Database } from './database.js'
 import { Holdings } from './holdings.js'
 import { type LockerOptions, PostgresLocker } from './locker.js'
 import { migrate } from './migrate.js'
@@ -10,7 +11,10 @@ import { Signals } from './signals.js'
 export interface PostgresOptions {
   /** The database: a URL or pg's settings. */
   readonly connection: Connection
-  /** A way to the same database that no transaction pooler stands in, for LISTEN and migrations. Default: `connection`. */
+  /**
+   * A way to the same database around a transaction pooler, for LISTEN and migrations. That it is given says that
+   * `connection` leads through a pooler. Where there is no such way, the same again: nodes then poll.
+   */
   readonly directConnection?: Connection
   /** Default `tributary`. */
   readonly schema?: string
@@ -40,8 +44,14 @@ export const DEFAULT_SCHEMA = 'tributary'
 export async function openPostgres(options: PostgresOptions): Promise<OpenPostgres> {
   const schema = options.schema ?? DEFAULT_SCHEMA
   const direct = options.directConnection ?? options.connection
-  await migrate(direct, schema)
-  const database = new Database(connect(options.connection), schema)
+  const database = reach(options, schema)
+  try {
+    await checkConnections(database, options.log)
+    await migrate(direct, schema)
+  } catch (error) {
+    await database.knex.destroy()
+    throw error
+  }
   const signals = new Signals(direct, database, options.log)
   const holdings: Holdings = new Holdings(database, signals, options.log, () => lease.epoch)
   const lease: NodeLease = new NodeLease(database, options.log, () => {
@@ -84,4 +94,9 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
       await database.knex.destroy()
     },
   }
+}
+
+function reach({ connection, directConnection }: PostgresOptions, schema: string): Database {
+  const pooled = directConnection !== undefined
+  return new Database(pooled ? connectThroughPooler(connection) : connect(connection), schema, pooled)
 }

@@ -38,7 +38,7 @@ export class Signals {
     if (this.listening) return
     this.#log.warn(
       {},
-      'LISTEN does not work here (a pooler?): holders are polled; DATABASE_DIRECT_URL would mend it',
+      'LISTEN does not work here (a pooler?): holders are polled; a DATABASE_DIRECT_URL around it would mend that',
     )
     await this.#hangUp()
   }

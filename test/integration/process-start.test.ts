@@ -62,7 +62,8 @@ describe('a start', () => {
 
   it.each([
     [{ HOST: '192.0.2.1' }, /^HOST: 192\.0\.2\.1 is not an address of this machine \(.*\)\n$/],
-    [{ DATA_DIR: '/dev/null/x' }, /^DATA_DIR: .*ENOTDIR.*\n$/],
+    [{ DATA_DIR: '/dev/null/x' }, /^DATA_DIR: .*there is a file in its way.*\n$/],
+    [{ DATA_DIR: '/proc/x' }, /^DATA_DIR: .*cannot be made.*\n$/],
     [
       { DATABASE_URL: 'postgres://nobody:secret@127.0.0.1:9/none' },
       /^DATABASE_URL: the database cannot be used: .*ECONNREFUSED.*\n$/,

@@ -4,7 +4,10 @@ import { silent } from '../../src/upload/log.js'
 import { connect } from '../../stores/postgres/database.js'
 import { type OpenPostgres, openPostgres, type PostgresOptions } from '../../stores/postgres/open.js'
 
-/** A schema of its own in the database of the run; gone after `drop`. */
+/**
+ * A schema of its own in the database of the run; gone after `drop`. With TEST_POOLER_URL, a transaction pooler before
+ * that database, its nodes go through that.
+ */
 export interface TestSchema {
   readonly name: string
   /** Another node on this schema. */
@@ -18,13 +21,16 @@ const DAY = 24 * 60 * 60 * 1000
 
 export function testSchema(): TestSchema {
   const connection = inject('database')
+  const pooler = process.env.TEST_POOLER_URL
+  const ways = pooler ? { connection: pooler, directConnection: connection } : { connection }
   const name = `t_${randomBytes(6).toString('hex')}`
   const knex = connect(connection, 2)
   const opened: OpenPostgres[] = []
   return {
     name,
     open: async (options) => {
-      const node = await openPostgres({ connection, schema: name, expiration: DAY, log: silent, ...options })
+      const way = options?.connection === undefined ? ways : { connection }
+      const node = await openPostgres({ ...way, schema: name, expiration: DAY, log: silent, ...options })
       opened.push(node)
       return node
     },

@@ -27,9 +27,13 @@ export class ServerGroup {
     return new ServerGroup(await mkdtemp(join(tmpdir(), 'tributary-e2e-')), inject('database'))
   }
 
-  /** Another server; `database` is another way to the same database. */
-  async start(database: DatabaseSettings | string = this.#database): Promise<ServerProcess> {
-    const server = await ServerProcess.start({ dataDir: this.dataDir, database, schema: this.schema.name })
+  /** Another server; `database` is another way to the same database, `env` more settings. */
+  async start(
+    database: DatabaseSettings | string = this.#database,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ServerProcess> {
+    const { dataDir, schema } = this
+    const server = await ServerProcess.start({ dataDir, database, schema: schema.name, env })
     this.#servers.push(server)
     return server
   }

@@ -19,12 +19,17 @@ export default class SkipReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     const count = (state: string) => this.#seen.filter((test) => test.result().state === state).length
     if (!this.#filtered) for (const test of this.#seen) explain(test)
-    const broken = modules.filter((module) => module.errors().length > 0).length + errors.length
+    const broken = modules.filter(isBroken).length + errors.length
     const skipped = count('skipped')
     console.log(
       `\n${count('passed')} passed, ${count('failed') + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     )
   }
+}
+
+/** Whether errors of a file belong to none of its tests: it could not be loaded, or a hook around them failed. */
+function isBroken(module: TestModule): boolean {
+  return [module, ...module.children.allSuites()].some((suite) => suite.errors().length > 0)
 }
 
 function explain(test: TestCase): void {
