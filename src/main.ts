@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { DiskByteStore } from '../stores/disk/byte-store.js'
 import type { Connection } from '../stores/postgres/database.js'
+import { WORKING_ROOM } from '../stores/postgres/embedded/cluster.js'
 import { startEmbeddedPostgres } from '../stores/postgres/embedded.js'
 import { migrate } from '../stores/postgres/migrate.js'
 import { type OpenPostgres, openPostgres } from '../stores/postgres/open.js'
@@ -120,6 +121,7 @@ async function openEngine(run: Run): Promise<Engine | null> {
   const bytes = new DiskByteStore({
     directory: join(await makeDataDir(config.dataDir), 'blobs'),
     durability: config.durability,
+    reserve: config.databaseUrl === null ? WORKING_ROOM : 0,
   })
   await starting('DATA_DIR', () => bytes.open())
   if (stop.drain.aborted) return null

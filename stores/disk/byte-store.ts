@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, unlink, writeFile } from 'node:fs/promises'
+import { access, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Blob, Extent } from '../../src/upload/blob.js'
@@ -12,6 +12,7 @@ import { DiskBlobWrite } from './blob-write.js'
 import { type FileCalls, fileCalls } from './file-calls.js'
 import type { Held } from './intake.js'
 import { remove } from './remove.js'
+import { freeBytes, Reserve } from './reserve.js'
 import { storageError } from './storage-error.js'
 import { sweepEpoch } from './sweep-epoch.js'
 
@@ -25,6 +26,13 @@ export interface DiskByteStoreOptions {
   readonly durability: 'strict' | 'relaxed'
   /** Bytes per block when blobs are copied into one; two blocks are held in memory. Default 8 MiB. */
   readonly assembleBlockBytes?: number
+  /**
+   * Bytes of free space that writes leave to others, such as a database on the same disk: nothing can be deleted any
+   * more once that has no room. Below it the store is full. Default 0.
+   */
+  readonly reserve?: number
+  /** How many bytes are free. Default: what the operating system says of `directory`; tests pass figures. */
+  readonly freeBytes?: () => Promise<number>
   /** The calls on open files. Default: those of the operating system; tests pass calls that fail. */
   readonly fs?: FileCalls
 }
@@ -35,6 +43,7 @@ const ASSEMBLE_BLOCK_BYTES = 8 * 1024 * 1024
 export class DiskByteStore implements ByteStore {
   readonly #directory: string
   readonly #files: BlobFiles
+  readonly #reserve: Reserve
   readonly #strict: boolean
   readonly #assembleBlockBytes: number
   readonly #held: Held = { bytes: 0 }
@@ -42,20 +51,35 @@ export class DiskByteStore implements ByteStore {
   constructor(options: DiskByteStoreOptions) {
     this.#directory = options.directory
     this.#strict = options.durability === 'strict'
-    this.#files = new BlobFiles(options.directory, options.fs ?? fileCalls, this.#strict)
+    const ask = options.freeBytes ?? (() => freeBytes(options.directory))
+    this.#reserve = new Reserve(options.reserve ?? 0, ask)
+    const calls = this.#reserve.guard(options.fs ?? fileCalls)
+    this.#files = new BlobFiles(options.directory, calls, this.#strict)
     this.#assembleBlockBytes = options.assembleBlockBytes ?? ASSEMBLE_BLOCK_BYTES
   }
 
-  /** Makes the directory, and proves that files can be made and removed in it. */
+  /**
+   * Makes the directory, and proves that files can be made and removed in it. A full one is opened all the same:
+   * uploads can be read and, above all, deleted.
+   */
   async open(): Promise<void> {
-    const probe = join(this.#directory, `.probe-${randomUUID()}`)
     try {
       await this.#files.directories.makeAll(this.#directory)
-      await writeFile(probe, 'This file proves that the directory can be written to; it may be deleted.\n')
-      await unlink(probe)
+      await this.#probe()
     } catch (error) {
       throw storageError(error)
     }
+    await this.#reserve.look()
+  }
+
+  async #probe(): Promise<void> {
+    const probe = join(this.#directory, `.probe-${randomUUID()}`)
+    try {
+      await writeFile(probe, 'This file proves that the directory can be written to; it may be deleted.\n')
+    } catch (error) {
+      if (storageError(error).code !== 'storage_full') throw error
+    }
+    await rm(probe, { force: true })
   }
 
   write(blob: Blob, position: number, source: Readable, options: WriteOptions): BlobWrite {
@@ -95,6 +119,7 @@ export class DiskByteStore implements ByteStore {
     } catch (error) {
       throw storageError(error)
     }
+    await this.#reserve.check()
   }
 }
 

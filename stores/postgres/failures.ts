@@ -5,10 +5,16 @@ const AWAY = new Set([
   '57P01', // admin_shutdown
   '57P02', // crash_shutdown
   '57P03', // cannot_connect_now: starting up, shutting down, recovering
+  '53000', // insufficient_resources
+  '53200', // out_of_memory
   '53300', // too_many_connections
+  '53400', // configuration_limit_exceeded
   '25006', // read_only_sql_transaction: a standby, in the middle of a fail-over
   '57014', // query_canceled: our statement_timeout
 ])
+
+/** Not away: it answers, and goes on answering this until somebody makes room. */
+const DISK_FULL = '53100'
 
 /** Errors of the socket below the protocol. */
 const UNREACHABLE = new Set([
@@ -55,6 +61,9 @@ export function isAway(error: unknown): boolean {
 
 /** The coded error for callers; `error` stays its cause. */
 export function translate(error: unknown): unknown {
+  if (codeOf(error) === DISK_FULL) {
+    return new UploadError('storage_full', 'The database has no room for more records.', { cause: error })
+  }
   if (!isAway(error)) return error
   return new UploadError(
     'registry_unavailable',

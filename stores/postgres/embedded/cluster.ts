@@ -9,6 +9,26 @@ export const USER = 'tributary'
 /** For TCP, where nothing else guards the door. Inside the data directory, which is 0700. */
 export const PASSWORD_FILE = 'tributary.password'
 
+/**
+ * The WAL is kept small for the room it takes: 8 MB at first, 32 MB at 1500 creations a second (1.2 KB of WAL each),
+ * where no difference in speed to PostgreSQL's own 16 MB segments and 1 GB was measured. A segment that finds no room
+ * is the end of the database, not of a statement: hence small ones.
+ */
+const WAL_SEGMENT_MB = 4
+const WAL_SETTINGS: Readonly<Record<string, string>> = {
+  max_wal_size: '32MB',
+  min_wal_size: '16MB',
+  // So small a WAL is meant, and no reason for a line in the log at each checkpoint.
+  checkpoint_warning: '0',
+}
+
+/**
+ * Free space the database needs to go on working beside uploads that take all there is: the 24 MB its WAL may still
+ * grow by, and 40 for rows, for its lock files at a start, and for recovery after a crash. Measured on a disk that
+ * uploads had filled: 188 000 more creations before the database had no room.
+ */
+export const WORKING_ROOM = 64 * 1024 * 1024
+
 const DRAFT_PREFIX = 'postgres.new.'
 
 /** The uid that owns the data directory; undefined when there is no database yet. */
@@ -88,6 +108,8 @@ function initdbArguments(data: string, password: string): string[] {
     ...['-D', data, '-U', USER, '--encoding=UTF8', '--locale=C'],
     ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
     ...['--auth-local=trust', '--auth-host=scram-sha-256', `--pwfile=${password}`],
+    `--wal-segsize=${WAL_SEGMENT_MB}`,
+    ...Object.entries(WAL_SETTINGS).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
   ]
 }
 
