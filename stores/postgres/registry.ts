@@ -16,12 +16,15 @@ import type {
   UploadRegistry,
 } from '../../src/upload/ports.js'
 import type { Upload, UploadId } from '../../src/upload/upload.js'
+import { Assemblies, type FinishedAssembly } from './assemblies.js'
 import { type ClaimAnswer, refusal } from './claim-answer.js'
-import { type Database, ORPHANED } from './database.js'
+import type { Database } from './database.js'
 import { finalKey } from './final-key.js'
 import type { Holdings } from './holdings.js'
+import { Leftovers } from './leftovers.js'
 import type { NodeLease } from './node-lease.js'
 import { type ConcatenateAnswer, refusedPart } from './part-answer.js'
+import { Progress } from './progress.js'
 import { type ExtentRow, toExtent, toUpload, type UploadRow } from './rows.js'
 import type { Signals } from './signals.js'
 
@@ -40,9 +43,9 @@ export class PostgresRegistry implements UploadRegistry {
   readonly #signals: Signals
   readonly #holdings: Holdings
   readonly #expiration: string | null
-  /** Targets of the assemblies under way here. */
-  readonly #assembling = new Set<string>()
-  readonly #touchedAt = new Map<UploadId, number>()
+  readonly #progress: Progress
+  readonly #leftovers: Leftovers
+  readonly #assemblies: Assemblies
 
   constructor(
     database: Database,
@@ -56,6 +59,9 @@ export class PostgresRegistry implements UploadRegistry {
     this.#signals = signals
     this.#holdings = holdings
     this.#expiration = options.expiration === null ? null : `${options.expiration} milliseconds`
+    this.#progress = new Progress(database, holdings, options.expiration)
+    this.#leftovers = new Leftovers(database, lease)
+    this.#assemblies = new Assemblies(database, lease)
   }
 
   get epoch(): number {
@@ -187,60 +193,6 @@ export class PostgresRegistry implements UploadRegistry {
     })
   }
 
-  async checkpoint(
-    progress: readonly { readonly claim: Claim; readonly stop: number }[],
-  ): Promise<readonly number[]> {
-    const { s } = this.#database
-    const tokens = progress.map(({ claim }) => claim.token)
-    // Of rows taken over meanwhile the lock finds nothing more: the token fences.
-    const held = await this.#database.rows<{ token: string }>(
-      'checkpoint',
-      `with live as materialized (
-         select c.token, c.upload_id, p.stop
-         from unnest(?::bigint[], ?::bigint[]) as p(token, stop)
-         join ${s}.claims c on c.token = p.token and c.append
-         order by c.token for update of c),
-       grown as (
-         insert into ${s}.received (upload_id, start, stop)
-         select upload_id, 0, stop from live where stop > 0 order by upload_id
-         on conflict (upload_id, start) do update set stop = greatest(received.stop, excluded.stop))
-       select token from live`,
-      [tokens, progress.map(({ stop }) => stop)],
-    )
-    const still = new Set(held.map((row) => Number(row.token)))
-    const gone = tokens.filter((token) => !still.has(token))
-    for (const token of gone) this.#holdings.yield(token)
-    await this.#touch(progress.map(({ claim }) => claim.uploadId))
-    return gone
-  }
-
-  /**
-   * Moves the expiry of uploads under way, seldom: it only matters to one whose server is killed, as a living claim
-   * holds expiry off. A statement of its own, because it locks uploads, which claims must not come before.
-   */
-  async #touch(ids: readonly UploadId[]): Promise<void> {
-    if (this.#expiration === null) return
-    const now = performance.now()
-    const oldest = now - Number.parseInt(this.#expiration, 10) / 16
-    for (const [id, at] of this.#touchedAt) {
-      // In order of time: the rest is younger.
-      if (at > oldest) break
-      this.#touchedAt.delete(id)
-    }
-    const due = ids.filter((id) => !this.#touchedAt.has(id))
-    if (due.length === 0) return
-    for (const id of due) this.#touchedAt.set(id, now)
-    const { s } = this.#database
-    await this.#database.rows(
-      'touch',
-      `with locked as (
-         select id from ${s}.uploads where id = any(?::uuid[]) and protocol = 'tus' and status = 'in_progress'
-         order by id for no key update)
-       update ${s}.uploads u set expires_at = clock_timestamp() + ?::interval from locked where u.id = locked.id`,
-      [due, this.#expiration],
-    )
-  }
-
   async record(claim: Claim, stop: number): Promise<Recorded> {
     const { s, channel } = this.#database
     const answer = await this.#database.value<
@@ -347,124 +299,49 @@ export class PostgresRegistry implements UploadRegistry {
     return { uploads: answer.uploads.map(toUpload), unreferenced: answer.unreferenced }
   }
 
-  async unreferencedBlobs(limit: number): Promise<readonly Blob[]> {
-    const rows = await this.#database.rows<{ id: string; epoch: string }>(
-      'unreferenced',
-      `select id, epoch from ${this.#database.s}.blobs where doomed_at is not null order by doomed_at limit ?`,
-      [limit],
-    )
-    return rows.map((row) => ({ id: row.id, epoch: Number(row.epoch) }))
+  checkpoint(progress: Parameters<UploadRegistry['checkpoint']>[0]): Promise<readonly number[]> {
+    return this.#progress.checkpoint(progress)
   }
 
-  async forgetBlobs(blobs: readonly Blob[]): Promise<void> {
-    const { s } = this.#database
-    await this.#database.rows(
-      'forget_blobs',
-      `delete from ${s}.blobs b where b.id = any(?::uuid[])
-         and not exists (select from ${s}.extents e where e.blob_id = b.id)
-         and not exists (select from ${s}.assemblies a where a.target = b.id)`,
-      [blobs.map((blob) => blob.id)],
-    )
+  unreferencedBlobs(limit: number): Promise<readonly Blob[]> {
+    return this.#leftovers.unreferencedBlobs(limit)
   }
 
-  async knownBlobs(epoch: number, ids: readonly string[]): Promise<ReadonlySet<string>> {
-    const rows = await this.#database.rows<{ id: string }>(
-      'known_blobs',
-      `select id from ${this.#database.s}.blobs where epoch = ? and id = any(?::uuid[])`,
-      [epoch, ids],
-    )
-    return new Set(rows.map((row) => row.id))
+  forgetBlobs(blobs: readonly Blob[]): Promise<void> {
+    return this.#leftovers.forgetBlobs(blobs)
   }
 
-  async retireEpochs(): Promise<readonly number[]> {
-    const { s } = this.#database
-    await this.#lease.buryDead()
-    // The full row lock waits for those who record under the epoch at this moment, and they see it retired after.
-    const rows = await this.#database.rows<{ epoch: string }>(
-      'retire_epochs',
-      `with lapsed as (
-         select epoch from ${s}.nodes where swept_at is null and lease_until <= clock_timestamp()
-         order by epoch for update skip locked)
-       update ${s}.nodes n set retired_at = coalesce(n.retired_at, clock_timestamp())
-       from lapsed where n.epoch = lapsed.epoch returning n.epoch`,
-    )
-    return rows.map((row) => Number(row.epoch))
+  knownBlobs(epoch: number, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#leftovers.knownBlobs(epoch, ids)
   }
 
-  async epochSwept(epoch: number): Promise<void> {
-    await this.#database.rows(
-      'epoch_swept',
-      `update ${this.#database.s}.nodes set swept_at = clock_timestamp() where epoch = ?`,
-      [epoch],
-    )
+  retireEpochs(): Promise<readonly number[]> {
+    return this.#leftovers.retireEpochs()
   }
 
-  async takeAssembly(id?: UploadId): Promise<Assembly | null> {
-    const answer = await this.#database.value<{
-      upload_id: string
-      length: number
-      copied: number
-      target: Blob
-      extents: ExtentRow[]
-    } | null>('take_assembly', `select ${this.#database.s}.take_assembly(?, ?, ?) as value`, [
-      id ?? null,
-      this.epoch,
-      randomUUID(),
-    ])
-    if (answer) this.#assembling.add(answer.target.id)
-    return (
-      answer && {
-        uploadId: answer.upload_id,
-        length: answer.length,
-        target: answer.target,
-        fresh: answer.copied === 0,
-        copied: answer.copied,
-        extents: answer.extents.map(toExtent),
-      }
-    )
+  epochSwept(epoch: number): Promise<void> {
+    return this.#leftovers.epochSwept(epoch)
   }
 
-  async assemblyProgress(assembly: Assembly, copied: number): Promise<boolean> {
-    const { s } = this.#database
-    const ours = await this.#database.rows(
-      'assembly_progress',
-      `update ${s}.assemblies set copied = ? where upload_id = ? and target = ? and epoch = ? returning upload_id`,
-      [copied, assembly.uploadId, assembly.target.id, this.epoch],
-    )
-    return ours.length > 0
+  takeAssembly(id?: UploadId): Promise<Assembly | null> {
+    return this.#assemblies.take(id)
   }
 
-  async finishAssembly(
-    assembly: Assembly,
-  ): Promise<{ upload: Upload; unreferenced: readonly Blob[] } | null> {
-    const answer = await this.#database.value<{ upload: UploadRow; unreferenced: Blob[] } | null>(
-      'finish_assembly',
-      `select ${this.#database.s}.finish_assembly(?, ?, ?) as value`,
-      [assembly.uploadId, this.epoch, assembly.target.id],
-    )
-    this.#assembling.delete(assembly.target.id)
-    return answer && { upload: toUpload(answer.upload), unreferenced: answer.unreferenced }
+  assemblyProgress(assembly: Assembly, copied: number): Promise<boolean> {
+    return this.#assemblies.progress(assembly, copied)
   }
 
-  async abandonAssembly(assembly: Assembly): Promise<void> {
-    const { s } = this.#database
-    await this.#database.rows(
-      'abandon_assembly',
-      `update ${s}.assemblies set epoch = null, due_at = clock_timestamp() + interval '30 seconds'
-       where upload_id = ? and target = ? and epoch = ?`,
-      [assembly.uploadId, assembly.target.id, this.epoch],
-    )
-    this.#assembling.delete(assembly.target.id)
+  finishAssembly(assembly: Assembly): Promise<FinishedAssembly | null> {
+    return this.#assemblies.finish(assembly)
   }
 
-  /** Gives back assemblies of this node that nobody here works on: the answer to their taking was lost. */
-  async dropOrphans(): Promise<void> {
-    await this.#database.rows(
-      'orphan_assemblies',
-      `update ${this.#database.s}.assemblies set epoch = null, due_at = clock_timestamp()
-       where epoch = ? and taken_at < clock_timestamp() - interval '${ORPHANED}' and target <> all(?::uuid[])`,
-      [this.epoch, [...this.#assembling]],
-    )
+  abandonAssembly(assembly: Assembly): Promise<void> {
+    return this.#assemblies.abandon(assembly)
+  }
+
+  /** Gives back assemblies of this node that nobody here works on. */
+  dropOrphans(): Promise<void> {
+    return this.#assemblies.dropOrphans()
   }
 
   async check(): Promise<void> {
