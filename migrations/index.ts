@@ -3,6 +3,8 @@ import * as tables from './0001_tables.js'
 import * as claims from './0002_claims.js'
 import * as endings from './0003_endings.js'
 import * as assembly from './0004_assembly.js'
+import * as frago from './0005_frago.js'
+import * as finishing from './0006_finishing.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -16,4 +18,6 @@ export const migrations: readonly Migration[] = [
   { name: '0002_claims', up: claims.up },
   { name: '0003_endings', up: endings.up },
   { name: '0004_assembly', up: assembly.up },
+  { name: '0005_frago', up: frago.up },
+  { name: '0006_finishing', up: finishing.up },
 ]

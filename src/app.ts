@@ -2,15 +2,22 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import Router from '@koa/router'
 import { DataStore, Server } from '@tus/server'
 import Koa from 'koa'
+import { fragoHandler } from './frago/handler.js'
+import { openApi } from './frago/openapi.js'
+import type { ChecksumSettings } from './frago/site.js'
+import { RequestError } from './http/errors.js'
 import { Readiness } from './http/health.js'
 import type { Identify } from './http/identity.js'
 import { dropLeftover } from './http/leftover.js'
 import { logWhenDone } from './http/log-requests.js'
+import { checkedOwner } from './http/owner.js'
 import { nameRequest } from './http/request-id.js'
 import { endWhenStalled } from './http/stalled.js'
 import { originForm } from './http/target.js'
+import { type ThrownAnswer, thrownAnswer } from './http/thrown-answer.js'
 import { extendServer } from './tus/extend-server.js'
 import type { Engine } from './upload/engine.js'
+import { VERSION } from './version.js'
 
 type RawHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
@@ -30,15 +37,35 @@ export interface AppPorts {
   readonly tus?: ProtocolHandler
 }
 
+/**
+ * Names the owner a request speaks for: a text of 1 to 200 characters without control characters, or null for the
+ * anonymous owner, whom all anonymous requests share. To refuse a request use `ctx.throw`, or throw
+ * `{ status_code, body }`. What middleware found out is in `ctx.state`.
+ */
+export type IdentifyContext = (ctx: Koa.Context) => string | null | Promise<string | null>
+
+export interface FragoSettings {
+  /** Where it is mounted, such as `/upload`: apart from the tus path and from each other. */
+  readonly paths: readonly string[]
+  readonly checksum: ChecksumSettings
+}
+
 export interface AppOptions {
   /** Where tus is mounted, such as `/files`: begins with `/`, does not end with it. */
   readonly tusPath: string
+  /** The facade for clients of frago. Default: there is none. */
+  readonly frago?: FragoSettings
   /** How long a client may send nothing of its body, or leave its answer unread, in ms. */
   readonly idleTimeout: number
   /** Whether forwarding headers are believed when upload URLs are made. Default false: anybody can send them. */
   readonly behindProxy?: boolean
-  /** Names the owner of a request; uploads of others do not exist for it. Default: everybody is the anonymous owner. */
-  readonly identify?: Identify
+  /** Names the owner of a request; uploads of others do not exist for it. Default, and null: all are the anonymous owner. */
+  readonly identify?: IdentifyContext | null
+  /**
+   * Runs before the protocols and after health, readiness and `/openapi.json`, in this order: authentication of one's own, say. One
+   * that answers and does not call `next` ends the request. None may read the body.
+   */
+  readonly middleware?: readonly Koa.Middleware[]
 }
 
 export interface App {
@@ -53,8 +80,12 @@ export interface App {
 
 /** The HTTP application: health, readiness and the protocols. Opens no port and starts nothing. */
 export function createApp(ports: AppPorts, options: AppOptions): App {
-  const { engine, tus = tusHandler(engine, options) } = ports
+  const { engine } = ports
   const asking = new WeakSet<IncomingMessage>()
+  const contexts: Contexts = new WeakMap()
+  const identify = options.identify ? askWithContext(options.identify, contexts) : null
+  const tus = ports.tus ?? tusHandler(engine, options, identify)
+  const frago = fragoOf(engine, options, identify)
   const readiness = new Readiness(
     { database: () => engine.registry.check(), storage: () => engine.bytes.check() },
     engine.log,
@@ -66,7 +97,11 @@ export function createApp(ports: AppPorts, options: AppOptions): App {
   )
   koa.use(answerFailures(engine))
   koa.use(healthRoutes(readiness).routes())
-  koa.use(mount(options.tusPath, tus, asking))
+  if (frago !== null) koa.use(describeFrago(frago))
+  koa.use(rememberContext(contexts))
+  for (const middleware of options.middleware ?? []) koa.use(middleware)
+  koa.use(mount([options.tusPath], tus, asking))
+  if (frago !== null) koa.use(mount(frago.paths, frago.handler, asking))
   koa.use(nothingHere(options.tusPath))
 
   const handle = koa.callback()
@@ -95,13 +130,38 @@ export function createApp(ports: AppPorts, options: AppOptions): App {
     },
     drain: async () => {
       readiness.drain()
-      await tus.drain()
+      await Promise.all([tus.drain(), frago?.handler.drain()])
     },
   }
 }
 
+interface Frago extends FragoSettings {
+  readonly handler: ProtocolHandler
+}
+
+function fragoOf(engine: Engine, options: AppOptions, identify: Identify | null): Frago | null {
+  const { frago, idleTimeout } = options
+  if (frago === undefined || frago.paths.length === 0) return null
+  const handler = fragoHandler(engine, {
+    mounts: frago.paths,
+    checksum: frago.checksum,
+    identify: identify ?? (() => null),
+    idleTimeout,
+  })
+  return { ...frago, handler }
+}
+
+function describeFrago({ paths, checksum }: Frago): Koa.Middleware {
+  const document = openApi({ mounts: paths, checksumType: checksum.type, version: VERSION })
+  return async (ctx, next) => {
+    if (ctx.path !== '/openapi.json' || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
+    ctx.set('Access-Control-Allow-Origin', '*')
+    ctx.body = document
+  }
+}
+
 /** The tus protocol over the engine. The server's own store and locker are never asked: ours come in their place. */
-function tusHandler(engine: Engine, options: AppOptions): ProtocolHandler {
+function tusHandler(engine: Engine, options: AppOptions, identify: Identify | null): ProtocolHandler {
   const server = new Server({
     path: options.tusPath,
     datastore: new DataStore(),
@@ -110,27 +170,67 @@ function tusHandler(engine: Engine, options: AppOptions): ProtocolHandler {
   return extendServer(server, {
     engine,
     idleTimeout: options.idleTimeout,
-    ...(options.identify && { identify: options.identify }),
+    ...(identify && { identify }),
   })
 }
 
-/** A bug becomes a 500 that says nothing of our insides, but for the id under which the log says everything. */
+/** Of each request the context in which middleware left what it found out; protocols are given raw requests. */
+type Contexts = WeakMap<object, Koa.Context>
+
+function rememberContext(contexts: Contexts): Koa.Middleware {
+  return (ctx, next) => {
+    contexts.set(ctx.req, ctx)
+    return next()
+  }
+}
+
+/** For protocols: rejects with coded errors and `{ status_code, body }` only, and gives owners that can be one. */
+function askWithContext(identify: IdentifyContext, contexts: Contexts): Identify {
+  return async (request) => {
+    const ctx = contexts.get(request)
+    if (ctx === undefined)
+      throw new RequestError('misconfigured', 'The request did not come through the app.')
+    try {
+      return checkedOwner(await identify(ctx))
+    } catch (error) {
+      const answer = error instanceof Error && 'expose' in error ? thrownAnswer(error) : null
+      if (answer === null) throw error
+      setHeaders(ctx, answer)
+      throw { status_code: answer.status, body: answer.body }
+    }
+  }
+}
+
+/**
+ * What middleware threw as an answer becomes one. A bug becomes a 500 that says nothing of our insides, but for the id
+ * under which the log says everything.
+ */
 function answerFailures(engine: Engine): Koa.Middleware {
   return async (ctx, next) => {
     try {
       await next()
     } catch (error) {
       const requestId = ctx.req.headers['x-request-id']
-      engine.log.error({ err: error, requestId }, 'a request failed unexpectedly')
+      const answer = thrownAnswer(error)
+      if (answer === null) engine.log.error({ err: error, requestId }, 'a request failed unexpectedly')
+      else engine.log.debug({ err: error, requestId }, 'a request was refused')
       if (ctx.res.headersSent) {
         // The client must not take what it got for the whole answer.
         ctx.res.destroy()
         return
       }
       ctx.respond = true
-      ctx.status = 500
-      ctx.body = `Something went wrong here, not with your request; the log has it as ${requestId}.\n`
+      ctx.status = answer?.status ?? 500
+      ctx.body =
+        answer?.body ?? `Something went wrong here, not with your request; the log has it as ${requestId}.\n`
+      if (answer !== null) setHeaders(ctx, answer)
     }
+  }
+}
+
+function setHeaders(ctx: Koa.Context, { headers }: ThrownAnswer): void {
+  for (const [name, value] of Object.entries(headers)) {
+    ctx.set(name, typeof value === 'string' ? value : [...value])
   }
 }
 
@@ -150,9 +250,13 @@ function healthRoutes(readiness: Readiness): Router {
 }
 
 /** Hands the raw request over: bodies stream, so nothing may have read from them, and the protocol answers itself. */
-function mount(path: string, handler: ProtocolHandler, asking: WeakSet<IncomingMessage>): Koa.Middleware {
+function mount(
+  paths: readonly string[],
+  handler: ProtocolHandler,
+  asking: WeakSet<IncomingMessage>,
+): Koa.Middleware {
   return async (ctx, next) => {
-    if (ctx.path !== path && !ctx.path.startsWith(`${path}/`)) return next()
+    if (!paths.some((path) => ctx.path === path || ctx.path.startsWith(`${path}/`))) return next()
     ctx.respond = false
     // Koa begins every answer with 404.
     ctx.res.statusCode = 200

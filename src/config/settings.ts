@@ -6,6 +6,8 @@ export interface Setting {
   readonly default: string | null
   /** What is shown where the default is nothing. */
   readonly unset?: string
+  /** What an empty value means, in the notation of the setting, where it is not the same as not set. */
+  readonly empty?: string
   /** One sentence or two: what it does, its unit, and the consequence of changing it. */
   readonly description: string
   /** True when the flag may stand alone, without a value, and then means true. */
@@ -24,7 +26,7 @@ export const SETTINGS = [
     name: 'DATA_DIR',
     default: './data',
     description:
-      'Directory of the uploaded bytes (`blobs`) and of the embedded database (`postgres`). Made when missing.',
+      'Directory of the uploaded bytes (`blobs`), of finished files of frago clients (`assembled`) and of the embedded database (`postgres`). Made when missing.',
   },
   {
     name: 'DATABASE_URL',
@@ -51,6 +53,41 @@ export const SETTINGS = [
   },
   { name: 'TUS_PATH', default: '/files', description: 'Path at which tus clients create uploads.' },
   {
+    name: 'FRAGO_PATHS',
+    default: '/api/upload,/upload',
+    empty: 'none',
+    description:
+      'Paths at which clients of frago are served, with commas between them; empty or `none`: nowhere.',
+  },
+  {
+    name: 'AUTH_TOKENS',
+    default: null,
+    unset: 'nobody is asked',
+    description:
+      'Who may use the server: the path of a file with lines `token user`, or `table:NAME` or `table:SCHEMA.NAME`, a table or view in the database with the columns `token` and `owner`.',
+  },
+  {
+    name: 'JWT_SECRET',
+    default: null,
+    unset: 'none',
+    description:
+      'Accepts JWTs signed with this secret (HS256, HS384, HS512). Their `sub` is the user. At least 32 bytes.',
+  },
+  {
+    name: 'JWT_JWKS_URL',
+    default: null,
+    unset: 'none',
+    description:
+      'Accepts JWTs signed with a key of the JSON Web Key Set at this address (RS, PS, ES, EdDSA). Their `sub` is the user.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_IDENTIFIER_MODE',
+    default: null,
+    unset: '`user` with AUTH_TOKENS or JWT_*, else `anonymous`',
+    description:
+      'Whose an upload is: `anonymous` (nobody’s), `user` (the user’s who authenticated; without authentication all requests are refused) or `device` (the same for devices).',
+  },
+  {
     name: 'DURABILITY',
     default: 'strict',
     description:
@@ -67,6 +104,49 @@ export const SETTINGS = [
     default: '24h',
     description:
       'How long an unfinished upload is kept after its last byte: `90s`, `15m`, `24h`, `7d`, or `never`. A bare number is seconds.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_EXPIRATION',
+    default: null,
+    unset: 'EXPIRATION',
+    description:
+      'How long an unfinished upload of a frago client is kept after it was started; a duration or `never`.',
+  },
+  {
+    name: 'RETAIN_PUBLISHED',
+    default: 'forever',
+    description:
+      'How long after its completion the server keeps the bytes of an upload that was published under its filename; a duration or `forever`. `0`: the published file is the only copy. Afterwards a download answers 410.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH',
+    default: null,
+    unset: '`DATA_DIR/blobs`',
+    description: 'Directory of the uploaded bytes, of all protocols. Made when missing.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_ASSEMBLED_PATH',
+    default: null,
+    unset: '`DATA_DIR/assembled`',
+    description:
+      'Directory in which finished uploads of frago clients appear under their filenames. Best on the file system of the uploaded bytes: elsewhere they are copied.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_ASSEMBLE_READ_SIZE',
+    default: '8MiB',
+    description: 'Block in which bytes are copied when a file is assembled, 4KiB to 256MiB.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_CHECKSUM_TYPE',
+    default: 'md5',
+    description:
+      'Algorithm of the checksum of a finished file where a frago client names none: `md5`, `sha1`, `sha224` to `sha512`, `sha3_224` to `sha3_512`, `blake2b` or `blake2s`.',
+  },
+  {
+    name: 'CHUNKED_UPLOADER_DO_CHECKSUM',
+    default: 'true',
+    description:
+      '`false`: frago clients finish uploads without a checksum, and what they send is not looked at.',
   },
   {
     name: 'MAX_SIZE',
@@ -90,44 +170,28 @@ export const SETTINGS = [
 
 export type SettingName = (typeof SETTINGS)[number]['name']
 
-/** What happens to a setting of a later version that is set today. */
+/** A setting that is known and has no effect, and what happens where it is set. */
 interface LaterSetting {
   readonly name: string
-  /**
-   * `stop` where ignoring it would betray a trust: uploads believed to be protected, bytes believed to be
-   * elsewhere. `warn` where something is merely missing.
-   */
+  /** `stop` where ignoring it would betray a trust: rows believed to be written. `warn` where something is missing. */
   readonly when: 'stop' | 'warn'
   /** Ends the sentence `NAME …`. */
   readonly because: string
 }
 
-const UNPROTECTED =
-  'is not available yet, and without it everyone who reaches the server may use every upload; unset it'
-const ELSEWHERE = 'is not available yet, and bytes would be stored in DATA_DIR instead; unset it'
-const HOOKS = 'has no counterpart here: models are replaced by the events of the library; unset it'
+const HOOK =
+  'has no counterpart here: a model of your own is the hook onUploadRow of openTributary, which runs in the ' +
+  'transaction of the upload’s row; unset it'
 const NOT_YET = 'is not available yet and has no effect'
 
-/** Names that later versions give a meaning. None of them is ignored in silence. */
+/** Names that have a meaning elsewhere, or will have one. None of them is ignored in silence. */
 export const LATER_SETTINGS: readonly LaterSetting[] = [
-  { name: 'AUTH_TOKENS', when: 'stop', because: UNPROTECTED },
-  { name: 'JWT_SECRET', when: 'stop', because: UNPROTECTED },
-  { name: 'JWT_JWKS_URL', when: 'stop', because: UNPROTECTED },
-  { name: 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH', when: 'stop', because: ELSEWHERE },
-  { name: 'CHUNKED_UPLOADER_ASSEMBLED_PATH', when: 'stop', because: ELSEWHERE },
-  { name: 'CHUNKED_UPLOADER_CHUNK_MODEL', when: 'stop', because: HOOKS },
-  { name: 'CHUNKED_UPLOADER_UPLOAD_MODEL', when: 'stop', because: HOOKS },
-  { name: 'CHUNKED_UPLOADER_IDENTIFIER_MODE', when: 'warn', because: NOT_YET },
-  { name: 'CHUNKED_UPLOADER_CHECKSUM_TYPE', when: 'warn', because: NOT_YET },
-  { name: 'CHUNKED_UPLOADER_DO_CHECKSUM', when: 'warn', because: NOT_YET },
-  { name: 'CHUNKED_UPLOADER_EXPIRATION', when: 'warn', because: NOT_YET },
-  { name: 'CHUNKED_UPLOADER_ASSEMBLE_READ_SIZE', when: 'warn', because: NOT_YET },
+  { name: 'CHUNKED_UPLOADER_CHUNK_MODEL', when: 'stop', because: HOOK },
+  { name: 'CHUNKED_UPLOADER_UPLOAD_MODEL', when: 'stop', because: HOOK },
   { name: 'S3_ENDPOINT', when: 'warn', because: NOT_YET },
   { name: 'S3_REGION', when: 'warn', because: NOT_YET },
   { name: 'S3_BUCKET', when: 'warn', because: NOT_YET },
   { name: 'S3_PREFIX', when: 'warn', because: NOT_YET },
-  { name: 'FRAGO_PATHS', when: 'warn', because: NOT_YET },
-  { name: 'RETAIN_PUBLISHED', when: 'warn', because: NOT_YET },
   { name: 'WORKERS', when: 'warn', because: NOT_YET },
 ]
 

@@ -5,9 +5,6 @@ import { parseSize } from './sizes.js'
 /** Longer waits overflow Node's timers, which then fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-/** Addresses the server answers itself. */
-const OWN_PATHS: readonly string[] = ['/healthz', '/readyz']
-
 export function host(text: string): string {
   if (!/^[A-Za-z0-9.:%_-]{1,255}$/.test(text)) throw mustBe('a host name or an IP address', text)
   return text
@@ -47,20 +44,6 @@ export function schema(text: string): string {
 export function store(text: string): 'disk' {
   if (text === 's3') throw new Problem('s3 is not available yet; leave STORE unset, or set it to disk')
   return oneOf('disk')(text)
-}
-
-export function mountPath(text: string): string {
-  if (
-    !/^(\/[A-Za-z0-9._~-]+)+$/.test(text) ||
-    text.split('/').some((part) => part === '.' || part === '..')
-  ) {
-    throw mustBe(
-      'a path such as /files: it begins with /, does not end with one, and has only A-Z a-z 0-9 . _ ~ -',
-      text,
-    )
-  }
-  if (OWN_PATHS.includes(text)) throw mustBe(`another path than ${OWN_PATHS.join(' and ')}`, text)
-  return text
 }
 
 export function oneOf<Word extends string>(...words: readonly Word[]): (text: string) => Word {

@@ -7,17 +7,23 @@ export type RequestErrorCode =
   | 'invalid_metadata'
   | 'invalid_concat'
   | 'invalid_checksum'
+  | 'malformed_body'
+  | 'invalid_request'
   | 'checksum_unsupported'
   | 'termination_refused'
+  | 'unauthenticated'
+  | 'forbidden'
   | 'content_not_ready'
   | 'method_not_allowed'
   | 'request_timeout'
   | 'unsupported_version'
   | 'precondition_failed'
+  | 'body_too_large'
   | 'unsupported_media_type'
   | 'range_not_satisfiable'
   | 'misconfigured'
   | 'internal_error'
+  | 'authentication_unavailable'
 
 export type ErrorCode = UploadErrorCode | RequestErrorCode
 
@@ -28,6 +34,8 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_metadata: 400,
   invalid_concat: 400,
   invalid_checksum: 400,
+  malformed_body: 400,
+  invalid_request: 400,
   checksum_unsupported: 400,
   length_conflict: 400,
   request_incomplete: 400,
@@ -35,6 +43,8 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   too_many_parts: 400,
   // As stock @tus/server answers where disableTerminationForFinishedUploads is set.
   termination_refused: 400,
+  unauthenticated: 401,
+  forbidden: 403,
   upload_is_final: 403,
   wrong_protocol: 403,
   upload_not_found: 404,
@@ -50,9 +60,11 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   upload_not_finished: 409,
   upload_expired: 410,
   part_expired: 410,
+  content_released: 410,
   unsupported_version: 412,
   precondition_failed: 412,
   size_exceeded: 413,
+  body_too_large: 413,
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
   upload_busy: 423,
@@ -63,6 +75,7 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   misconfigured: 500,
   internal_error: 500,
   registry_unavailable: 503,
+  authentication_unavailable: 503,
   draining: 503,
   storage_full: 507,
 }
@@ -107,7 +120,12 @@ function internal(code: 'internal_error' | 'misconfigured'): Failure {
 }
 
 /** Troubles that pass by themselves: the same request is worth sending again. */
-const PASSING: readonly ErrorCode[] = ['upload_busy', 'registry_unavailable', 'draining']
+const PASSING: readonly ErrorCode[] = [
+  'upload_busy',
+  'registry_unavailable',
+  'authentication_unavailable',
+  'draining',
+]
 
 export function isPassing(code: ErrorCode): boolean {
   return PASSING.includes(code)

@@ -19,3 +19,8 @@ export function mergeHeaders(first: ReplyHeaders, second: ReplyHeaders): ReplyHe
 export function hasHeader(headers: ReplyHeaders, name: string): boolean {
   return Object.keys(headers).some((each) => each.toLowerCase() === name.toLowerCase())
 }
+
+/** Statuses whose answers have no body (RFC 9110 section 15); fetch refuses to make one with a body. */
+export function isBodiless(status: number): boolean {
+  return status === 204 || status === 205 || status === 304
+}

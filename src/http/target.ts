@@ -9,3 +9,15 @@ export function originForm(target: string): string | null {
   const { pathname, search } = new URL(target)
   return pathname + search
 }
+
+/** The path of a request target. A fragment does not belong to one, but raw clients send anything. */
+export function pathOf(target: string): string {
+  const path = target.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1)[0] ?? ''
+  return path === '' ? '/' : path
+}
+
+/** What follows the path, with its question mark; empty where nothing does. */
+export function queryOf(target: string): string {
+  const at = target.indexOf('?')
+  return at === -1 ? '' : (target.slice(at).split('#', 1)[0] ?? '')
+}

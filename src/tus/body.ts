@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { beginsWithBytes } from '../http/begins-with-bytes.js'
 import { UploadError } from '../upload/errors.js'
 import type { Exchange, RequestBody } from './exchange.js'
 import { announcedBytes } from './integers.js'
@@ -18,20 +18,3 @@ export async function bodyWithBytes(exchange: Exchange): Promise<RequestBody | n
   }
   return null
 }
-
-/** Waits for the first byte or the end of a source, or for what ends the request. */
-function beginsWithBytes(source: Readable, signal: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    const settle = () => {
-      signal.removeEventListener('abort', settle)
-      for (const event of SETTLING) source.off(event, settle)
-      resolve(source.readableLength > 0)
-    }
-    if (source.readableLength > 0 || source.readableEnded || source.destroyed || signal.aborted)
-      return settle()
-    signal.addEventListener('abort', settle)
-    for (const event of SETTLING) source.on(event, settle)
-  })
-}
-
-const SETTLING = ['readable', 'end', 'error', 'close'] as const

@@ -31,9 +31,3 @@ export interface RequestBody {
   /** A trailer field, once the source has ended. */
   trailer(name: string): string | undefined
 }
-
-/** The path of a request target. A fragment does not belong to one, but raw clients send anything. */
-export function pathOf(target: string): string {
-  const path = target.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1)[0] ?? ''
-  return path === '' ? '/' : path
-}

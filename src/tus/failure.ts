@@ -1,3 +1,4 @@
+import { CHALLENGES } from '../http/credentials.js'
 import { ERROR_STATUS, type ErrorCode, type Failure, failureOf, isPassing } from '../http/errors.js'
 import type { Reply, ReplyHeaders } from '../http/reply.js'
 import { OffsetMismatch } from '../upload/errors.js'
@@ -45,6 +46,7 @@ function failureFor(exchange: Exchange, error: unknown): Failure {
 
 function headersOf(code: ErrorCode, error: unknown): ReplyHeaders {
   if (isPassing(code)) return { 'Retry-After': '1' }
+  if (code === 'unauthenticated') return { 'WWW-Authenticate': CHALLENGES }
   if (code === 'unsupported_version') return { 'Tus-Version': TUS_VERSION }
   if (code === 'method_not_allowed') return { Allow: METHODS.join(', ') }
   if (error instanceof OffsetMismatch) return { 'Upload-Offset': String(error.offset) }

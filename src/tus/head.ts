@@ -20,11 +20,19 @@ export async function head(site: Site, exchange: Exchange, owner: string | null)
     ...NOT_CACHED,
     ...offsetHeader(upload),
     ...lengthHeader(upload),
-    ...(upload.metadata !== null && upload.protocol === 'tus' && { 'Upload-Metadata': upload.metadata }),
+    ...metadataHeader(upload),
     ...concatHeader(upload),
     ...expiresHeader(upload),
   }
   return { status: 200, headers, body: null }
+}
+
+/** Other protocols have no metadata of this kind, but a name for the file. */
+function metadataHeader({ metadata, filename, protocol }: Upload): ReplyHeaders {
+  if (protocol === 'tus') return metadata === null ? {} : { 'Upload-Metadata': metadata }
+  return filename === null
+    ? {}
+    : { 'Upload-Metadata': `filename ${Buffer.from(filename).toString('base64')}` }
 }
 
 /** Concatenation: a final "MUST NOT" have an Upload-Offset "until the concatenation has been finished". */

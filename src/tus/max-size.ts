@@ -31,6 +31,5 @@ export function checkLength(length: number | null, maxSize: number | null): void
 /** The engine with the limit that holds for one request, which may be tighter than its policy. */
 export function limitedEngine(engine: Engine, maxSize: number | null): Engine {
   if (maxSize === engine.policy.maxSize) return engine
-  const { registry, bytes, events, checkpoints, log } = engine
-  return { registry, bytes, events, checkpoints, log, policy: { ...engine.policy, maxSize } }
+  return { ...engine, policy: { ...engine.policy, maxSize } }
 }

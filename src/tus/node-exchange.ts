@@ -2,7 +2,9 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { RequestError } from '../http/errors.js'
-import { type Exchange, pathOf, type RequestBody } from './exchange.js'
+import { hasBody } from '../http/has-body.js'
+import { pathOf } from '../http/target.js'
+import type { Exchange, RequestBody } from './exchange.js'
 import { publicAddress } from './location.js'
 import { effectiveMethod } from './methods.js'
 import type { Site } from './site.js'
@@ -71,15 +73,6 @@ class NodeBody implements RequestBody {
   trailer(name: string): string | undefined {
     return this.#request.trailers[name]
   }
-}
-
-/** Whether there are bytes after the headers: RFC 9112 section 6.3, and for HTTP/2 whether the stream went on. */
-export function hasBody(request: IncomingMessage): boolean {
-  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
-  if (length !== undefined && Number(length) === 0) return false
-  if (request.httpVersionMajor < 2) return length !== undefined || coding !== undefined
-  const { stream } = request as { stream?: { endAfterHeaders?: boolean } }
-  return stream?.endAfterHeaders !== true
 }
 
 function webHeaders(headers: IncomingHttpHeaders): Headers {

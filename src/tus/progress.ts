@@ -1,6 +1,6 @@
 import { EVENTS } from '@tus/utils'
+import { onArrival } from '../http/arrival.js'
 import type { UploadId } from '../upload/upload.js'
-import { onArrival } from './arrival.js'
 import type { Exchange } from './exchange.js'
 import { hookRequest } from './hook-request.js'
 import type { Verb } from './listeners.js'

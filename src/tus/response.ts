@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { reasonOf } from '../http/errors.js'
-import type { Reply, ReplyHeaders } from '../http/reply.js'
+import { isBodiless, type Reply, type ReplyHeaders } from '../http/reply.js'
 
 /** A reply as the web's Response, for listeners and for servers that speak `fetch`. */
 export function toResponse(reply: Reply): Response {
@@ -14,11 +14,6 @@ export function toResponse(reply: Reply): Response {
     headers,
     ...(reason !== undefined && { statusText: reason }),
   })
-}
-
-/** Statuses whose answers have no body (RFC 9110 section 15); fetch refuses to make one with a body. */
-export function isBodiless(status: number): boolean {
-  return status === 204 || status === 205 || status === 304
 }
 
 function webBody(body: Reply['body']): string | ReadableStream | null {

@@ -1,7 +1,7 @@
 import type { ServerOptions } from '@tus/server'
 import type { Identify } from '../http/identity.js'
+import type { InFlight } from '../http/in-flight.js'
 import type { Engine } from '../upload/engine.js'
-import type { InFlight } from './in-flight.js'
 import type { InheritedUploads } from './inherited.js'
 import type { RouteHandler, TusListeners } from './listeners.js'
 

@@ -1,7 +1,8 @@
 import type { ServerOptions } from '@tus/server'
+import { pathOf } from '../http/target.js'
 import { notFound } from '../upload/errors.js'
 import { isUploadId, type UploadId } from '../upload/upload.js'
-import { type Exchange, pathOf } from './exchange.js'
+import type { Exchange } from './exchange.js'
 import { type HookRequest, hookRequest } from './hook-request.js'
 import type { Site } from './site.js'
 

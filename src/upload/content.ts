@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
-import type { Extent } from './blob.js'
 import type { Engine } from './engine.js'
-import { isUploadError, notFound, UploadError } from './errors.js'
+import { isUploadError, notFound, released, UploadError } from './errors.js'
+import { extentsWithin } from './extents-within.js'
 import type { UploadId } from './upload.js'
 
 /** Extents may change under a reader that often without a byte of progress before it gives up. */
@@ -10,7 +10,7 @@ const MOVES = 10
 /**
  * Bytes `[start, stop)` of a complete upload. A reader whose blob goes away under it (an assembly replaced the
  * extents) resolves the rest again and goes on at the same byte. Fails with `upload_not_found` when the upload
- * itself is gone.
+ * itself is gone, `content_released` when only its published file is left.
  */
 export function content(
   engine: Engine,
@@ -32,8 +32,9 @@ async function* pieces(
   while (at < range.stop) {
     const extents = await engine.registry.extents(id, owner)
     if (extents === null) throw notFound()
+    if (extents.length === 0) throw released()
     try {
-      for (const part of within(extents, at, range.stop)) {
+      for (const part of extentsWithin(extents, at, range.stop)) {
         for await (const bytes of engine.bytes.read(part.blob, part.from, part.to)) {
           at += (bytes as Buffer).length
           moves = 0
@@ -46,15 +47,4 @@ async function* pieces(
       if (!moved || ++moves > MOVES) throw error
     }
   }
-}
-
-function within(extents: readonly Extent[], start: number, stop: number) {
-  return extents
-    .filter((extent) => extent.stop > start && extent.start < stop)
-    .map((extent) => {
-      const from = Math.max(start, extent.start)
-      const to = Math.min(stop, extent.stop)
-      const shift = extent.blobOffset - extent.start
-      return { blob: extent.blob, from: from + shift, to: to + shift }
-    })
 }

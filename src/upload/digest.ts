@@ -1,6 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { Hasher } from './ports.js'
 
 /**
  * The allow-list: our name, the size in bytes, and what node:crypto calls it. A client chooses among these names and
@@ -34,14 +33,41 @@ export function isDigestAlgorithm(text: string): text is DigestAlgorithm {
   return Object.hasOwn(ALGORITHMS, text)
 }
 
+/** Of whole files: the twelve of Python's hashlib that need no more than a name. crc32 is too weak for that. */
+export type FileDigestAlgorithm = Exclude<DigestAlgorithm, 'crc32'>
+
+export const FILE_ALGORITHMS = Object.keys(ALGORITHMS).filter(
+  (name) => name !== 'crc32',
+) as FileDigestAlgorithm[]
+
+/** The algorithm of a name, in any case and with the hyphens OpenSSL has (`SHA-256`); null for any other text. */
+export function fileAlgorithmNamed(text: string): FileDigestAlgorithm | null {
+  const name = text
+    .toLowerCase()
+    .replace(/^sha-(?=\d)/, 'sha')
+    .replace(/^sha3-/, 'sha3_')
+  return FILE_ALGORITHMS.find((algorithm) => algorithm === name) ?? null
+}
+
 /** Bytes in a digest of this algorithm. */
 export function digestSize(algorithm: DigestAlgorithm): number {
   return ALGORITHMS[algorithm].size
 }
 
+/** What node:crypto calls it; null for crc32, which is node:zlib's. */
+export function opensslName(algorithm: DigestAlgorithm): string | null {
+  return ALGORITHMS[algorithm].openssl
+}
+
+/** Verifies or computes a digest while bytes pass by. */
+export interface Hasher {
+  update(bytes: Buffer): void
+  digest(): Digest
+}
+
 /** A hasher for one run of bytes; `digest` may be asked once, at the end. */
 export function createHasher(algorithm: DigestAlgorithm): Hasher {
-  const { openssl } = ALGORITHMS[algorithm]
+  const openssl = opensslName(algorithm)
   return openssl === null ? new Crc32Hasher() : new OpensslHasher(algorithm, openssl)
 }
 

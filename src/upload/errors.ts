@@ -18,6 +18,7 @@ export type UploadErrorCode =
   | 'part_not_partial'
   | 'part_expired'
   | 'too_many_parts'
+  | 'content_released'
   | 'blob_gone'
   | 'storage_full'
   | 'storage_failed'
@@ -56,6 +57,16 @@ export function notFound(): UploadError {
 
 export function expired(): UploadError {
   return new UploadError('upload_expired', 'This upload was not continued in time and has expired.')
+}
+
+/** What RETAIN_PUBLISHED says: the published file is the only copy by now. */
+export function released(): UploadError {
+  return new UploadError('content_released', 'The server no longer keeps the bytes of this upload.')
+}
+
+export function notFinished(): UploadError {
+  const sentence = 'The upload still has gaps; it can be finished when all chunks are there.'
+  return new UploadError('upload_not_finished', sentence)
 }
 
 export function busy(): UploadError {

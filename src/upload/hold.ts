@@ -1,5 +1,6 @@
 import type { Engine } from './engine.js'
 import { busy } from './errors.js'
+import { patiently } from './patience.js'
 import type { Claim, ClaimRequest, FoundUpload } from './ports.js'
 import type { UploadId } from './upload.js'
 
@@ -11,9 +12,19 @@ const LOOK_AGAIN_MS = 500
  * engine's patience. Throws `upload_busy` after that, and whatever `UploadRegistry.claim` throws.
  */
 export async function takeClaim(engine: Engine, request: ClaimRequest): Promise<Claim> {
-  const claim = await untilFree(engine, request.id, () => engine.registry.claim(request))
+  const claim = await untilFree(engine, request, () => engine.registry.claim(request))
   if (claim === null) throw busy()
   return claim
+}
+
+/** Gives a claim up without new bytes. Never throws. */
+export async function handBack(engine: Engine, claim: Claim): Promise<void> {
+  try {
+    await patiently(() => engine.registry.release(claim))
+  } catch (error) {
+    // Whoever waits that long in vain lost the lease, too: the next writer takes over.
+    engine.log.warn({ err: error, upload: claim.uploadId }, 'a claim could not be handed back')
+  }
 }
 
 /**
@@ -28,7 +39,7 @@ export async function findAtRest(
   let missing = false
   const found = await untilFree(
     engine,
-    id,
+    { id, start: 0, stop: null },
     async () => {
       const seen = await engine.registry.find(id, owner)
       missing = seen === null
@@ -43,7 +54,7 @@ export async function findAtRest(
 
 async function untilFree<T>(
   engine: Engine,
-  id: UploadId,
+  { id, start, stop }: Pick<ClaimRequest, 'id' | 'start' | 'stop'>,
   attempt: () => Promise<T | null>,
   settled: () => boolean = () => false,
 ): Promise<T | null> {
@@ -56,6 +67,6 @@ async function untilFree<T>(
     // Listening begins before asking, or the answer could come in between and be missed.
     const handedBack = engine.registry.handedBack(id, Math.min(left, LOOK_AGAIN_MS))
     // Nobody to ask: it was handed back since the attempt, and nobody will say so again.
-    if (await engine.registry.askToYield(id)) await handedBack
+    if (await engine.registry.askToYield(id, start, stop)) await handedBack
   }
 }

@@ -4,7 +4,7 @@ import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
 import { busy, isUploadError, notFound, UploadError } from './errors.js'
-import { takeClaim } from './hold.js'
+import { handBack, takeClaim } from './hold.js'
 import { patiently } from './patience.js'
 import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
 import { MAX_LENGTH, type Upload, type UploadId, type UploadProtocol } from './upload.js'
@@ -234,13 +234,4 @@ function answer(
     throw request.signal.reason
   const { upload, completed, completedFinals } = recorded
   return { upload, stored, completed, completedFinals, whole, cut: result.ended === 'cut' }
-}
-
-async function handBack(engine: Engine, claim: Claim): Promise<void> {
-  try {
-    await patiently(() => engine.registry.release(claim))
-  } catch (error) {
-    // Whoever waits that long in vain lost the lease, too: the next writer takes over.
-    engine.log.warn({ err: error, upload: claim.uploadId }, 'a claim could not be handed back')
-  }
 }

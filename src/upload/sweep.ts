@@ -1,5 +1,7 @@
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
+import { release } from './publishing.js'
+import { retract } from './retract.js'
 
 /** Rows a sweep takes at a time, so that no transaction grows with what piled up. */
 const BATCH = 100
@@ -11,11 +13,14 @@ export interface Swept {
 }
 
 /**
- * Ends what is due and finishes what a crash interrupted: expired uploads, blobs whose rows say they are to go,
- * files a dead epoch left without a row. Safe to run on any number of nodes at once.
+ * Ends what is due and finishes what a crash interrupted: expired uploads, files to be published or taken back, blobs
+ * whose rows say they are to go, files a dead epoch left without a row. Safe to run on any number of nodes at once.
  */
 export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept> {
   const expired = await expireDue(engine, signal)
+  await publishRest(engine, signal)
+  await retractRest(engine, signal)
+  await releaseDue(engine, signal)
   const removedBlobs = await removeUnreferenced(engine, signal)
   const removedFiles = await sweepEpochs(engine, signal)
   return { expired, removedBlobs, removedFiles }
@@ -31,6 +36,33 @@ async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> 
     if (due.uploads.length === 0) break
   }
   return count
+}
+
+/** What a dead node, or one that had no more room, did not get done. */
+async function publishRest(engine: Engine, signal?: AbortSignal): Promise<void> {
+  if (engine.publisher === null) return
+  for (const id of await engine.registry.unpublished(BATCH)) {
+    if (signal?.aborted) return
+    try {
+      await engine.publishing.publish(id)
+    } catch (error) {
+      engine.log.warn({ err: error, upload: id }, 'a finished file could not be published yet')
+    }
+  }
+}
+
+async function retractRest(engine: Engine, signal?: AbortSignal): Promise<void> {
+  while (engine.publisher !== null && !signal?.aborted) {
+    const publications = await engine.registry.retractedPublications(BATCH)
+    const removed = await retract(engine, publications)
+    if (publications.length < BATCH || removed === 0) break
+  }
+}
+
+async function releaseDue(engine: Engine, signal?: AbortSignal): Promise<void> {
+  const { retainPublished } = engine.policy
+  if (retainPublished === null) return
+  while (!signal?.aborted && (await release(engine, retainPublished, BATCH)) === BATCH);
 }
 
 async function removeUnreferenced(engine: Engine, signal?: AbortSignal): Promise<number> {

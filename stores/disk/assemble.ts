@@ -35,7 +35,7 @@ export async function assemble(
   const { fd } = await files.openForWriting(target, options.fresh)
   try {
     if (options.fresh) await files.syncName(target)
-    return await copy(files, fd, extents, { ...options, total })
+    return await copyExtents(files, fd, extents, { ...options, total })
   } finally {
     await files.calls.close(fd).catch((error) => {
       throw storageError(error)
@@ -43,11 +43,12 @@ export async function assemble(
   }
 }
 
-async function copy(
+/** Copies extents into an open file, of which `total` bytes come about, and syncs it. */
+export async function copyExtents(
   files: BlobFiles,
   fd: number,
   extents: readonly Extent[],
-  options: AssembleOptions & { readonly total: number },
+  options: Omit<AssembleOptions, 'fresh'> & { readonly total: number },
 ): Promise<'done' | 'stopped'> {
   let copied = options.copied
   let reported = { bytes: copied, at: Date.now() }
@@ -77,7 +78,7 @@ async function report(
   files: BlobFiles,
   fd: number,
   copied: number,
-  { onCopied }: AssembleOptions,
+  { onCopied }: Pick<AssembleOptions, 'onCopied'>,
 ): Promise<boolean> {
   try {
     await files.calls.fdatasync(fd)
@@ -91,7 +92,7 @@ async function report(
 async function* blocks(
   files: BlobFiles,
   extents: readonly Extent[],
-  { copied, blockBytes }: AssembleOptions,
+  { copied, blockBytes }: Pick<AssembleOptions, 'copied' | 'blockBytes'>,
 ): AsyncGenerator<Block> {
   // Two buffers in turn: a block is asked for only when the one before the last is written.
   let [buffer, other] = [Buffer.allocUnsafeSlow(blockBytes), Buffer.allocUnsafeSlow(blockBytes)]
@@ -139,7 +140,7 @@ async function write(files: BlobFiles, fd: number, { bytes, position }: Block): 
 }
 
 /** The length of the content; throws a RangeError when it is not `[0, length)` without gaps. */
-function checkedLength(extents: readonly Extent[], copied: number): number {
+export function checkedLength(extents: readonly Extent[], copied: number): number {
   let length = 0
   for (const { start, stop } of extents) {
     if (start !== length || stop <= start)

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Blob } from '../../src/upload/blob.js'
 import { isUploadId } from '../../src/upload/upload.js'
 
@@ -26,4 +26,12 @@ export function epochPath(directory: string, epoch: number): string {
     throw new RangeError(`The epoch of a blob must be a positive integer, not ${epoch}.`)
   }
   return join(directory, String(epoch))
+}
+
+/** The path of a file in `directory` itself. Throws a RangeError for a name that is a path, or none (law 8). */
+export function namePath(directory: string, name: string): string {
+  const plain =
+    name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && name === basename(name)
+  if (!plain) throw new RangeError('The name of a published file must be a plain name.')
+  return join(directory, name)
 }

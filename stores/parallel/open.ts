@@ -81,6 +81,7 @@ export class OpenParallelStore extends ParallelStore {
   async #close(): Promise<void> {
     await this.drain()
     await this.#background.stop()
+    await this.engine.digests.close()
     await this.#postgres.close()
   }
 }

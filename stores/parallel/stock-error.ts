@@ -22,6 +22,7 @@ export const STOCK_STATUS: Readonly<Record<UploadErrorCode, number>> = {
   upload_not_finished: 409,
   upload_expired: 410,
   part_expired: 410,
+  content_released: 410,
   size_exceeded: 413,
   upload_busy: 423,
   checksum_mismatch: 460,

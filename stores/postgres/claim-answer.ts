@@ -1,6 +1,7 @@
 import type { Blob } from '../../src/upload/blob.js'
 import { expired, notFound, OffsetMismatch, UploadError } from '../../src/upload/errors.js'
 import type { ClaimRequest } from '../../src/upload/ports.js'
+import type { ExtentRow } from './rows.js'
 
 /** What `claim_range` answers. */
 export type ClaimAnswer =
@@ -11,8 +12,8 @@ export type ClaimAnswer =
       readonly blob: Blob
       readonly blob_offset: number
       readonly fresh: boolean
+      readonly replaces?: { readonly stop: number; readonly extents: readonly ExtentRow[] }
     }
-  | { readonly outcome: 'lapsed' }
   | { readonly outcome: 'held' }
   | Refusal
 
@@ -46,10 +47,7 @@ export function refusal(answer: Refusal, request: ClaimRequest): UploadError {
         `With ${request.declaredLength} bytes of this part, a final upload that waits for it would be longer than it may be.`,
       )
     case 'protocol':
-      return new UploadError(
-        'wrong_protocol',
-        `This upload was started with ${answer.protocol} and is written to through ${answer.protocol} only.`,
-      )
+      return wrongProtocol(answer.protocol)
     case 'offset':
       return new OffsetMismatch(request.start, answer.offset)
     case 'short':
@@ -63,4 +61,19 @@ export function refusal(answer: Refusal, request: ClaimRequest): UploadError {
         `The upload has a length of ${answer.length}, which cannot change to ${request.declaredLength}.`,
       )
   }
+}
+
+export function wrongProtocol(protocol: string): UploadError {
+  return new UploadError(
+    'wrong_protocol',
+    `This upload was started with ${protocol} and is written to through ${protocol} only.`,
+  )
+}
+
+/** The claim was taken over, or its epoch has lapsed: what was written under it does not count. */
+export function lost(): UploadError {
+  return new UploadError(
+    'claim_lost',
+    'Another request took this upload over meanwhile; ask for its offset and go on.',
+  )
 }

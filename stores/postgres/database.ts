@@ -104,23 +104,114 @@ export class Database {
    * Runs one statement, prepared under `name` unless the session may be another one each time, and gives its rows. A
    * deadlock or serialization failure runs it again; a database that is away throws `registry_unavailable`.
    */
-  async rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
-    for (let attempt = 1; ; attempt++) {
+  rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
+    return again(async () => {
       try {
-        const result = (await this.knex
-          .raw(sql, bindings as Knex.RawBinding[])
-          .options(this.pooled ? {} : { name: `tributary_${name}` })
-          .timeout(ANSWER_TIMEOUT)) as { rows: Row[] }
-        return result.rows
+        return await query<Row>(this.knex, this.pooled ? null : name, sql, bindings)
       } catch (error) {
-        if (!isRetryable(error) || attempt === ATTEMPTS) throw translate(error)
+        throw translate(error)
       }
-    }
+    })
   }
 
   /** The single value of a statement of the form `select f(...) as value`. */
   async value<Value>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<Value> {
     const [row] = await this.rows<{ value: Value }>(name, sql, bindings)
     return row?.value as Value
+  }
+
+  /**
+   * Runs several statements as one transaction: all of them are committed when it resolves, and none when `work` throws,
+   * whose error is thrown as it is. After a deadlock `work` runs again from its beginning. It holds a connection.
+   */
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return again(() => this.#once(work))
+  }
+
+  async #once<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    let failed: { readonly error: unknown } | null = null
+    let connection: PooledConnection | null = null
+    let limit: NodeJS.Timeout | undefined
+    // Knex waits for the answers to BEGIN and COMMIT as long as it takes. A dead connection is to end that.
+    const expectAnswer = () => {
+      limit = setTimeout(() => connection?.connection.stream.destroy(), ANSWER_TIMEOUT)
+    }
+    try {
+      connection = (await this.knex.client.acquireConnection()) as PooledConnection
+      expectAnswer()
+      return await this.knex.transaction(
+        async (trx) => {
+          clearTimeout(limit)
+          try {
+            return await work(new Transaction(trx, this.pooled))
+          } catch (error) {
+            failed = { error }
+            throw error
+          } finally {
+            expectAnswer()
+          }
+        },
+        { connection },
+      )
+    } catch (error) {
+      // What went wrong while it was rolled back says less than why.
+      throw failed === null ? translate(error) : (failed as { error: unknown }).error
+    } finally {
+      clearTimeout(limit)
+      if (connection !== null) this.knex.client.releaseConnection(connection)
+    }
+  }
+}
+
+/** Statements that are committed together. */
+export class Transaction {
+  readonly knex: Knex.Transaction
+  readonly #pooled: boolean
+
+  constructor(knex: Knex.Transaction, pooled: boolean) {
+    this.knex = knex
+    this.#pooled = pooled
+  }
+
+  async rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
+    try {
+      return await query<Row>(this.knex, this.#pooled ? null : name, sql, bindings)
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+
+  async value<Value>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<Value> {
+    const [row] = await this.rows<{ value: Value }>(name, sql, bindings)
+    return row?.value as Value
+  }
+}
+
+/** As much of pg's client as is needed to hang up on it. */
+interface PooledConnection {
+  readonly connection: { readonly stream: { destroy(): void } }
+}
+
+/** A statement that is not answered in time leaves its connection unfit: the pool throws it away. */
+async function query<Row>(
+  knex: Knex,
+  name: string | null,
+  sql: string,
+  bindings: readonly unknown[],
+): Promise<readonly Row[]> {
+  const result = (await knex
+    .raw(sql, bindings as Knex.RawBinding[])
+    .options(name === null ? {} : { name: `tributary_${name}` })
+    .timeout(ANSWER_TIMEOUT)) as { rows: Row[] }
+  return result.rows
+}
+
+async function again<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let count = 1; ; count++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isRetryable(error) || count === ATTEMPTS) throw error
+    }
   }
 }

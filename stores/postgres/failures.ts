@@ -48,11 +48,12 @@ export function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = codeOf(error)
   if (AWAY.has(code) || UNREACHABLE.has(code) || code.startsWith('08')) return true
-  // pg and tarn say these without a code: the connection ended below a query, or none was to be had in time.
+  // pg and tarn say these without a code: the connection ended below a query, or none was to be had in time. Knex puts
+  // the statement before what pg says of it.
   return (
     error.name === 'KnexTimeoutError' ||
     error.name === 'TimeoutError' ||
-    /^(Connection terminated|timeout expired|timeout exceeded|Client has encountered a connection error)/.test(
+    /(?:^| - )(Connection terminated|timeout expired|timeout exceeded|Client has encountered a connection error)/.test(
       error.message,
     ) ||
     /^(Unable to acquire a connection|aborted|Connection ended)/.test(error.message)

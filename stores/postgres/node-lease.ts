@@ -71,6 +71,19 @@ export class NodeLease {
     return this.#renewing
   }
 
+  /** Runs a statement that starts something under the present epoch, again under a new one while it says that it lapsed. */
+  async living<Answer extends { readonly outcome: string } | null>(
+    statement: (epoch: number) => Promise<Answer | { readonly outcome: 'lapsed' }>,
+  ): Promise<Exclude<Answer, { readonly outcome: 'lapsed' }>> {
+    for (;;) {
+      const answer = await statement(this.#epoch)
+      if (answer === null || answer.outcome !== 'lapsed') {
+        return answer as Exclude<Answer, { readonly outcome: 'lapsed' }>
+      }
+      await this.renew()
+    }
+  }
+
   /**
    * Ends the leases of nodes that provably died on this machine, so that nobody waits for them: a server that is
    * started again goes on at once where its killed predecessor was.

@@ -1,5 +1,6 @@
 import type { Logger } from '../../src/upload/log.js'
 import { checkConnections } from './check-connections.js'
+import type { OnUploadRow } from './creations.js'
 import { type Connection, connect, connectThroughPooler, Database } from './database.js'
 import { Holdings } from './holdings.js'
 import { type LockerOptions, PostgresLocker } from './locker.js'
@@ -20,6 +21,10 @@ export interface PostgresOptions {
   readonly schema?: string
   /** How long an upload may rest before it expires, in ms; null: for ever. */
   readonly expiration: number | null
+  /** How long after its creation a frago upload expires, whatever comes, in ms; null: never. Default: `expiration`. */
+  readonly fragoExpiration?: number | null
+  /** Rows of one's own beside those of new uploads, in the same transaction. */
+  readonly onUploadRow?: OnUploadRow
   readonly log: Logger
   /** How the locker waits. */
   readonly locking?: LockerOptions
@@ -67,8 +72,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await database.knex.destroy()
     throw error
   }
-  const { expiration } = options
-  const registry = new PostgresRegistry(database, lease, signals, holdings, { expiration })
+  const registry = new PostgresRegistry(database, lease, signals, holdings, options)
   const dropOrphans = async () => {
     try {
       await holdings.dropOrphans(lease.epoch)

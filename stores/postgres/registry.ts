@@ -1,15 +1,22 @@
-import { randomUUID } from 'node:crypto'
-import type { Blob } from '../../src/upload/blob.js'
-import { notFound, UploadError } from '../../src/upload/errors.js'
+import type { Blob, Extent } from '../../src/upload/blob.js'
+import type { Digest, DigestAlgorithm } from '../../src/upload/digest.js'
 import type {
   Assembly,
   Claim,
   ClaimRequest,
+  CompleteOutcome,
+  CompleteRequest,
   ConcatenateOutcome,
+  DigestTurn,
   Expired,
   FinalDraft,
   FinalRequest,
   FoundUpload,
+  ListedUpload,
+  Placed,
+  Prefix,
+  Publication,
+  PublishTurn,
   Recorded,
   Terminated,
   UploadDraft,
@@ -17,33 +24,40 @@ import type {
 } from '../../src/upload/ports.js'
 import type { Upload, UploadId } from '../../src/upload/upload.js'
 import { Assemblies, type FinishedAssembly } from './assemblies.js'
-import { type ClaimAnswer, refusal } from './claim-answer.js'
+import { Claims } from './claims.js'
+import { Contents } from './contents.js'
+import { Creations, type OnUploadRow } from './creations.js'
 import type { Database } from './database.js'
-import { finalKey } from './final-key.js'
+import { Digests } from './digests.js'
+import { Endings } from './endings.js'
 import type { Holdings } from './holdings.js'
 import { Leftovers } from './leftovers.js'
+import { Listings } from './listings.js'
 import type { NodeLease } from './node-lease.js'
-import { type ConcatenateAnswer, refusedPart } from './part-answer.js'
 import { Progress } from './progress.js'
-import { type ExtentRow, toExtent, toUpload, type UploadRow } from './rows.js'
+import { Publications } from './publications.js'
 import type { Signals } from './signals.js'
 
 export interface RegistryOptions {
   /** How long an upload may rest before it expires, in ms; null: for ever. */
   readonly expiration: number | null
+  /** How long after its creation a frago upload expires, whatever comes, in ms; null: never. Default: `expiration`. */
+  readonly fragoExpiration?: number | null
+  readonly onUploadRow?: OnUploadRow
 }
-
-/** Where messages of other nodes do not arrive, they are looked for this often, in ms. */
-const POLL_MS = 200
 
 /** The registry on PostgreSQL: thin calls of the functions in `migrations/`, which hold the rules. */
 export class PostgresRegistry implements UploadRegistry {
   readonly #database: Database
   readonly #lease: NodeLease
-  readonly #signals: Signals
-  readonly #holdings: Holdings
-  readonly #expiration: string | null
+  readonly #creations: Creations
+  readonly #listings: Listings
+  readonly #contents: Contents
+  readonly #claims: Claims
   readonly #progress: Progress
+  readonly #digests: Digests
+  readonly #publications: Publications
+  readonly #endings: Endings
   readonly #leftovers: Leftovers
   readonly #assemblies: Assemblies
 
@@ -54,12 +68,18 @@ export class PostgresRegistry implements UploadRegistry {
     holdings: Holdings,
     options: RegistryOptions,
   ) {
+    const { expiration, fragoExpiration = expiration, onUploadRow = null } = options
+    const expirations = { tus: interval(expiration), frago: interval(fragoExpiration) }
     this.#database = database
     this.#lease = lease
-    this.#signals = signals
-    this.#holdings = holdings
-    this.#expiration = options.expiration === null ? null : `${options.expiration} milliseconds`
-    this.#progress = new Progress(database, holdings, options.expiration)
+    this.#creations = new Creations(database, expirations, onUploadRow)
+    this.#listings = new Listings(database)
+    this.#contents = new Contents(database)
+    this.#claims = new Claims(database, lease, signals, holdings, expirations.tus)
+    this.#progress = new Progress(database, holdings, expiration)
+    this.#digests = new Digests(database, lease)
+    this.#publications = new Publications(database, lease)
+    this.#endings = new Endings(database, lease, this.#publications)
     this.#leftovers = new Leftovers(database, lease)
     this.#assemblies = new Assemblies(database, lease)
   }
@@ -68,239 +88,119 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#lease.epoch
   }
 
-  async create(draft: UploadDraft): Promise<Upload> {
-    const { s } = this.#database
-    const row = await this.#database.value<UploadRow>(
-      'create',
-      `with made as (
-         insert into ${s}.uploads (id, owner, kind, protocol, length, metadata, filename, status, completed_at, expires_at)
-         select ?::uuid, ?::text, d.kind, ?::text, d.length, ?::text, ?::text,
-           case when d.length = 0 then 'complete' else 'in_progress' end,
-           case when d.length = 0 then clock_timestamp() end,
-           case when d.length is distinct from 0 or d.kind = 'partial' then clock_timestamp() + d.expiration end
-         from (select ?::text as kind, ?::bigint as length, ?::interval as expiration) d
-         returning *)
-       select ${s}.describe(made::${s}.uploads) as value from made`,
-      [
-        draft.id,
-        draft.owner,
-        draft.protocol,
-        draft.metadata,
-        draft.filename,
-        draft.kind,
-        draft.length,
-        this.#expiration,
-      ],
-    )
-    return toUpload(row)
+  create(draft: UploadDraft): Promise<Upload> {
+    return this.#creations.create(draft)
   }
 
-  async createStored(draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
-    const row = await this.#database.value<UploadRow | null>(
-      'create_stored',
-      `select ${this.#database.s}.create_stored(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) as value`,
-      [
-        blob.epoch,
-        blob.id,
-        stored,
-        draft.id,
-        draft.owner,
-        draft.kind,
-        draft.protocol,
-        draft.length,
-        draft.metadata,
-        draft.filename,
-        this.#expiration,
-      ],
-    )
-    if (row === null) throw lost()
-    return toUpload(row)
+  createStored(draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
+    return this.#creations.createStored(draft, blob, stored)
   }
 
-  async find(id: UploadId, owner: string | null): Promise<FoundUpload | null> {
-    const { s } = this.#database
-    const [row] = await this.#database.rows<{ upload: UploadRow; held: boolean }>(
-      'find',
-      `select ${s}.describe(u) as upload, u.status = 'in_progress' and ${s}.held(u.id) as held
-       from ${s}.uploads u where u.id = ? and u.owner is not distinct from ?::text`,
-      [id, owner],
-    )
-    return row ? { upload: toUpload(row.upload), held: row.held } : null
+  findFinal(request: FinalRequest): Promise<Upload | null> {
+    return this.#creations.findFinal(request)
+  }
+
+  concatenate(draft: FinalDraft): Promise<ConcatenateOutcome> {
+    return this.#creations.concatenate(draft)
+  }
+
+  find(id: UploadId, owner: string | null): Promise<FoundUpload | null> {
+    return this.#listings.find(id, owner)
+  }
+
+  describe(id: UploadId, owner: string | null): Promise<ListedUpload | null> {
+    return this.#listings.describe(id, owner)
+  }
+
+  list(owner: string | null, limit: number): Promise<readonly ListedUpload[]> {
+    return this.#listings.list(owner, limit)
+  }
+
+  extents(id: UploadId, owner: string | null): Promise<readonly Extent[] | null> {
+    return this.#contents.extents(id, owner)
+  }
+
+  prefix(id: UploadId): Promise<Prefix | null> {
+    return this.#contents.prefix(id)
   }
 
   claim(request: ClaimRequest): Promise<Claim | null> {
-    return this.#holdings.claiming(() => this.#claim(request))
+    return this.#claims.claim(request)
   }
 
-  async #claim(request: ClaimRequest): Promise<Claim | null> {
-    for (;;) {
-      const answer = await this.#database.value<ClaimAnswer>(
-        'claim',
-        `select ${this.#database.s}.claim_range(?, ?, ?, ?, ?, ?, ?, ?) as value`,
-        [
-          request.id,
-          request.owner,
-          request.protocol,
-          request.start,
-          request.stop,
-          request.declaredLength,
-          this.epoch,
-          randomUUID(),
-        ],
-      )
-      if (answer.outcome === 'lapsed') {
-        await this.#lease.renew()
-        continue
-      }
-      if (answer.outcome === 'held') return null
-      if (answer.outcome !== 'granted') throw refusal(answer, request)
-      return {
-        token: answer.token,
-        uploadId: request.id,
-        start: request.start,
-        length: answer.length,
-        blob: answer.blob,
-        blobOffset: answer.blob_offset,
-        fresh: answer.fresh,
-        yielded: this.#holdings.hold(answer.token),
-      }
-    }
-  }
-
-  async askToYield(id: UploadId): Promise<boolean> {
-    const { s, channel } = this.#database
-    const asked = await this.#database.rows(
-      'ask_to_yield',
-      `with asked as (
-         update ${s}.claims set yield_requested_at = coalesce(yield_requested_at, clock_timestamp())
-         where upload_id = ? returning token)
-       select pg_notify(?, 'yield ' || token) from asked`,
-      [id, channel],
-    )
-    return asked.length > 0
+  askToYield(id: UploadId, start?: number, stop?: number | null): Promise<boolean> {
+    return this.#claims.askToYield(id, start, stop)
   }
 
   handedBack(id: UploadId, milliseconds: number): Promise<void> {
-    const limit = this.#signals.listening ? milliseconds : Math.min(milliseconds, POLL_MS)
-    return new Promise((resolve) => {
-      const done = () => {
-        off()
-        clearTimeout(timer)
-        resolve()
-      }
-      const off = this.#signals.on(`handed ${id}`, done)
-      const timer = setTimeout(done, limit)
-    })
-  }
-
-  async record(claim: Claim, stop: number): Promise<Recorded> {
-    const { s, channel } = this.#database
-    const answer = await this.#database.value<
-      | { outcome: 'unknown' }
-      | { outcome: 'lost' }
-      | { outcome: 'recorded'; completed: boolean; upload: UploadRow; finals: UploadRow[] }
-    >('record', `select ${s}.record_range(?, ?, ?, ?, ?) as value`, [
-      channel,
-      claim.uploadId,
-      claim.token,
-      stop,
-      this.#expiration,
-    ])
-    this.#holdings.drop(claim.token)
-    if (answer.outcome === 'unknown') throw notFound()
-    if (answer.outcome === 'lost') throw lost()
-    return {
-      upload: toUpload(answer.upload),
-      completed: answer.completed,
-      completedFinals: answer.finals.map(toUpload),
-    }
-  }
-
-  async release(claim: Claim): Promise<void> {
-    const { s, channel } = this.#database
-    this.#holdings.drop(claim.token)
-    await this.#database.rows(
-      'release',
-      `with gone as (delete from ${s}.claims where token = ? returning upload_id, yield_requested_at)
-       select pg_notify(?, 'handed ' || upload_id) from gone where yield_requested_at is not null`,
-      [claim.token, channel],
-    )
-  }
-
-  async findFinal(request: FinalRequest): Promise<Upload | null> {
-    const { s } = this.#database
-    const [row] = await this.#database.rows<{ upload: UploadRow }>(
-      'find_final',
-      `select ${s}.describe(u) as upload from ${s}.uploads u where u.final_key = ?`,
-      [finalKey(request)],
-    )
-    return row ? toUpload(row.upload) : null
-  }
-
-  async concatenate(draft: FinalDraft): Promise<ConcatenateOutcome> {
-    const answer = await this.#database.value<ConcatenateAnswer>(
-      'concatenate',
-      `select ${this.#database.s}.concatenate(?, ?, ?, ?, ?, ?::uuid[], ?::text[], ?, ?) as value`,
-      [
-        draft.id,
-        finalKey(draft),
-        draft.owner,
-        draft.metadata,
-        draft.filename,
-        draft.parts.map((part) => part.id),
-        draft.parts.map((part) => part.name),
-        draft.maxSize,
-        this.#expiration,
-      ],
-    )
-    if (answer.outcome === 'made' || answer.outcome === 'repeated') {
-      return { upload: toUpload(answer.upload), repeated: answer.outcome === 'repeated' }
-    }
-    throw refusedPart(answer, draft)
-  }
-
-  async extents(id: UploadId, owner: string | null) {
-    const { s } = this.#database
-    const [row] = await this.#database.rows<{ extents: ExtentRow[] | null }>(
-      'extents',
-      `select (select jsonb_agg(jsonb_build_object('start', e.start, 'stop', coalesce(e.stop, u.length),
-           'blob', jsonb_build_object('id', b.id, 'epoch', b.epoch), 'blob_offset', e.blob_offset) order by e.start)
-         from ${s}.extents e join ${s}.blobs b on b.id = e.blob_id
-         where e.upload_id = u.id and e.start < u.length) as extents
-       from ${s}.uploads u
-       where u.id = ? and u.owner is not distinct from ?::text and ${s}.status_now(u) = 'complete'`,
-      [id, owner],
-    )
-    return row ? (row.extents ?? []).map(toExtent) : null
-  }
-
-  async terminate(id: UploadId, owner: string | null): Promise<Terminated | null> {
-    const { s, channel } = this.#database
-    const answer = await this.#database.value<{
-      upload: UploadRow
-      finals: UploadRow[]
-      unreferenced: Blob[]
-    } | null>('terminate', `select ${s}.terminate(?, ?, ?) as value`, [channel, id, owner])
-    return (
-      answer && {
-        upload: toUpload(answer.upload),
-        expiredFinals: answer.finals.map(toUpload),
-        unreferenced: answer.unreferenced,
-      }
-    )
-  }
-
-  async expireDue(limit: number): Promise<Expired> {
-    const answer = await this.#database.value<{ uploads: UploadRow[]; unreferenced: Blob[] }>(
-      'expire_due',
-      `select ${this.#database.s}.expire_due(?) as value`,
-      [limit],
-    )
-    return { uploads: answer.uploads.map(toUpload), unreferenced: answer.unreferenced }
+    return this.#claims.handedBack(id, milliseconds)
   }
 
   checkpoint(progress: Parameters<UploadRegistry['checkpoint']>[0]): Promise<readonly number[]> {
     return this.#progress.checkpoint(progress)
+  }
+
+  record(claim: Claim, stop: number): Promise<Recorded> {
+    return this.#claims.record(claim, stop)
+  }
+
+  release(claim: Claim): Promise<void> {
+    return this.#claims.release(claim)
+  }
+
+  takeDigest(id: UploadId, algorithm: DigestAlgorithm): Promise<DigestTurn | null> {
+    return this.#digests.take(id, algorithm)
+  }
+
+  noteDigest(id: UploadId, token: number, digest: Digest): Promise<boolean> {
+    return this.#digests.note(id, token, digest)
+  }
+
+  leaveDigest(id: UploadId, token: number): Promise<void> {
+    return this.#digests.leave(id, token)
+  }
+
+  complete(request: CompleteRequest): Promise<CompleteOutcome> {
+    return this.#endings.complete(request)
+  }
+
+  terminate(id: UploadId, owner: string | null): Promise<Terminated | null> {
+    return this.#endings.terminate(id, owner)
+  }
+
+  expireDue(limit: number): Promise<Expired> {
+    return this.#endings.expireDue(limit)
+  }
+
+  takePublication(id: UploadId): Promise<PublishTurn | null> {
+    return this.#publications.take(id)
+  }
+
+  publish(
+    publication: Publication,
+    place: (holder: Publication | null) => Promise<Placed>,
+  ): Promise<Upload | null> {
+    return this.#publications.publish(publication, place)
+  }
+
+  leavePublication(id: UploadId): Promise<void> {
+    return this.#publications.leave(id)
+  }
+
+  unpublished(limit: number): Promise<readonly UploadId[]> {
+    return this.#publications.unpublished(limit)
+  }
+
+  retractedPublications(limit: number): Promise<readonly Publication[]> {
+    return this.#publications.retracted(limit)
+  }
+
+  forgetPublications(publications: readonly Publication[]): Promise<void> {
+    return this.#publications.forget(publications)
+  }
+
+  releasePublished(retain: number, limit: number) {
+    return this.#publications.release(retain, limit)
   }
 
   unreferencedBlobs(limit: number): Promise<readonly Blob[]> {
@@ -339,9 +239,11 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#assemblies.abandon(assembly)
   }
 
-  /** Gives back assemblies of this node that nobody here works on. */
-  dropOrphans(): Promise<void> {
-    return this.#assemblies.dropOrphans()
+  /** Gives back what this node has taken without anybody here knowing of it. */
+  async dropOrphans(): Promise<void> {
+    await this.#assemblies.dropOrphans()
+    await this.#digests.dropOrphans()
+    await this.#publications.dropOrphans()
   }
 
   async check(): Promise<void> {
@@ -349,10 +251,6 @@ export class PostgresRegistry implements UploadRegistry {
   }
 }
 
-/** The claim was taken over, or its epoch has lapsed: what was written under it does not count. */
-function lost(): UploadError {
-  return new UploadError(
-    'claim_lost',
-    'Another request took this upload over meanwhile; ask for its offset and go on.',
-  )
+function interval(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : `${milliseconds} milliseconds`
 }

@@ -1,5 +1,6 @@
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { type Digest, isDigestAlgorithm } from '../../src/upload/digest.js'
+import type { Publication } from '../../src/upload/ports.js'
 import type { Upload, UploadKind, UploadProtocol, UploadStatus } from '../../src/upload/upload.js'
 
 /**
@@ -31,6 +32,13 @@ export interface ExtentRow {
   readonly blob_offset: number
 }
 
+export interface PublicationRow {
+  readonly upload_id: string
+  readonly filename: string
+  readonly name: string | null
+  readonly identity: string | null
+}
+
 export function toUpload(row: UploadRow): Upload {
   return {
     id: row.id,
@@ -52,6 +60,10 @@ export function toUpload(row: UploadRow): Upload {
 
 export function toExtent(row: ExtentRow): Extent {
   return { start: row.start, stop: row.stop, blob: row.blob, blobOffset: row.blob_offset }
+}
+
+export function toPublication(row: PublicationRow): Publication {
+  return { uploadId: row.upload_id, filename: row.filename, name: row.name, identity: row.identity }
 }
 
 function toDigest(row: UploadRow): Digest | null {

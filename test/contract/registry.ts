@@ -1,10 +1,17 @@
 import { describe } from 'vitest'
 import { assembling } from './registry/assembling.js'
+import { chunkHistories } from './registry/chunk-histories.js'
+import { chunks } from './registry/chunks.js'
 import { claiming } from './registry/claiming.js'
+import { completingChunks } from './registry/completing-chunks.js'
 import { concatenating } from './registry/concatenating.js'
 import { creating } from './registry/creating.js'
+import { digests } from './registry/digests.js'
 import { ending } from './registry/ending.js'
+
 import { lapsing } from './registry/lapsing.js'
+import { listing } from './registry/listing.js'
+import { publishing } from './registry/publishing.js'
 import { recording } from './registry/recording.js'
 import { factsOf, type RegistryHarness } from './registry/stage.js'
 import { sweeping } from './registry/sweeping.js'
@@ -25,5 +32,11 @@ export function registryContract(name: string, harness: RegistryHarness): void {
     ending(fact)
     sweeping(fact)
     assembling(fact)
+    chunks(fact)
+    chunkHistories(fact)
+    listing(fact)
+    digests(fact)
+    completingChunks(fact)
+    publishing(fact)
   })
 }

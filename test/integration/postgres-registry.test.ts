@@ -1,10 +1,12 @@
+import { expect } from 'vitest'
 import type { UploadRegistry } from '../../src/upload/ports.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
 import { registryContract } from '../contract/registry.js'
+import { brokenRows } from '../support/invariants.js'
 import { testSchema } from '../support/postgres.js'
 
 registryContract('the registry on PostgreSQL', {
-  async open({ expiration }) {
+  async open(options) {
     const schema = testSchema()
     const nodes = new Map<UploadRegistry, OpenPostgres>()
     const nodeOf = (registry: UploadRegistry): OpenPostgres => {
@@ -14,7 +16,7 @@ registryContract('the registry on PostgreSQL', {
     }
     return {
       node: async () => {
-        const node = await schema.open({ expiration })
+        const node = await schema.open(options)
         nodes.set(node.registry, node)
         return node.registry
       },
@@ -24,13 +26,21 @@ registryContract('the registry on PostgreSQL', {
           `update $s.nodes set lease_until = clock_timestamp() - interval '1 second' where epoch = ${registry.epoch}`,
         )
       },
+      bury: async (registry) => {
+        nodeOf(registry).lease.pause()
+        await schema.run(`update $s.nodes set lease_until = '-infinity' where epoch = ${registry.epoch}`)
+      },
       thaw: async (registry) => nodeOf(registry).lease.beat(),
       makeDue: async (id) => {
         await schema.run(
           `update $s.uploads set expires_at = clock_timestamp() - interval '1 second' where id = '${id}'`,
         )
       },
-      close: () => schema.drop(),
+      // After each test, whatever it did: the rows fit together.
+      close: async () => {
+        const broken = await brokenRows(schema).finally(() => schema.drop())
+        expect(broken).toEqual([])
+      },
     }
   },
 })

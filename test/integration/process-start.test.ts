@@ -31,9 +31,9 @@ describe('the command', () => {
   )
 
   it('lists every setting that cannot work, without a stack, and exits 2', async () => {
-    const { code, stderr } = await outcomeOf({ env: { PORT: 'abc', STORE: 's3', JWT_SECRET: 'hush' } })
+    const { code, stderr } = await outcomeOf({ env: { PORT: 'abc', STORE: 's3', JWT_JWKS_URL: 'hush' } })
     expect(code).toBe(2)
-    expect(stderr).toMatch(/^PORT: .*\nSTORE: s3 is not available yet.*\nJWT_SECRET: .*\n$/)
+    expect(stderr).toMatch(/^PORT: .*\nSTORE: s3 is not available yet.*\nJWT_JWKS_URL: .*\n$/)
     expect(stderr).not.toContain('hush')
   })
 })

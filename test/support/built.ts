@@ -70,9 +70,12 @@ async function isCurrent(): Promise<boolean> {
 
 async function fingerprintSources(): Promise<string> {
   const hash = createHash('sha256')
+  for (const config of ['tsconfig.json', 'tsconfig.build.json']) {
+    hash.update(`${config}\n`).update(await readFile(join(ROOT, config)))
+  }
   for (const room of ['src', 'stores', 'migrations']) {
     const names = await readdir(join(ROOT, room), { recursive: true })
-    for (const name of names.filter((each) => each.endsWith('.ts')).sort()) {
+    for (const name of names.filter((each) => /\.m?ts$|\.mjs$/.test(each)).sort()) {
       hash.update(`${room}/${name}\n`).update(await readFile(join(ROOT, room, name)))
     }
   }

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { Checkpoints } from '../../src/upload/checkpoints.js'
 import { content } from '../../src/upload/content.js'
-import type { Engine, Policy } from '../../src/upload/engine.js'
-import { UploadEvents } from '../../src/upload/events.js'
+import { type Engine, makeEngine, type Policy } from '../../src/upload/engine.js'
 import { type Logger, silent } from '../../src/upload/log.js'
 import type { ByteStore, UploadDraft, UploadRegistry } from '../../src/upload/ports.js'
 import { type Received, receive } from '../../src/upload/receive.js'
@@ -37,14 +35,8 @@ export function engineOf(
   options: Omit<DiskOptions, 'fs'> = {},
 ): Engine {
   const log = options.log ?? silent
-  return {
-    registry,
-    bytes,
-    events: new UploadEvents(log),
-    checkpoints: new Checkpoints(registry, log),
-    log,
-    policy: { maxSize: null, assembly: 'background', patience: 1_000, ...options.policy },
-  }
+  const policy = { maxSize: null, assembly: 'background', patience: 1_000, ...options.policy } as const
+  return makeEngine({ registry, bytes, log, policy })
 }
 
 export function draft(facts: Partial<UploadDraft> = {}): UploadDraft {

@@ -1,13 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { PassThrough, Readable } from 'node:stream'
 import { expect } from 'vitest'
-import { Checkpoints } from '../../src/upload/checkpoints.js'
 import { content } from '../../src/upload/content.js'
 import { create, createWithBody, type FirstBody } from '../../src/upload/create.js'
 import type { Digest } from '../../src/upload/digest.js'
-import type { Engine, Policy } from '../../src/upload/engine.js'
+import { type Engine, makeEngine, type Policy } from '../../src/upload/engine.js'
 import { UploadError, type UploadErrorCode } from '../../src/upload/errors.js'
-import { UploadEvents } from '../../src/upload/events.js'
+import type { UploadEvents } from '../../src/upload/events.js'
 import { silent } from '../../src/upload/log.js'
 import type { FinalDraft, UploadDraft, UploadRegistry } from '../../src/upload/ports.js'
 import { type Received, type ReceiveRequest, receive } from '../../src/upload/receive.js'
@@ -34,16 +33,13 @@ export class World {
   ): Process {
     const own = this.db.node()
     const registry = around(own)
-    const events = new UploadEvents(silent)
-    const engine: Engine = {
+    const engine = makeEngine({
       registry,
       bytes: this.bytes,
-      events,
-      checkpoints: new Checkpoints(registry, silent),
       log: silent,
       policy: { maxSize: null, assembly: 'background', patience: 1_000, ...policy },
-    }
-    return { registry: own, engine, told: listening(events) }
+    })
+    return { registry: own, engine, told: listening(engine.events) }
   }
 }
 

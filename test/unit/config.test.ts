@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../src/config/command-line.js'
 import { parseDuration } from '../../src/config/durations.js'
-import { flagOf, LATER_SETTINGS, SETTINGS } from '../../src/config/settings.js'
+import { flagOf, LATER_SETTINGS, SETTINGS, type Setting } from '../../src/config/settings.js'
 import { parseSize } from '../../src/config/sizes.js'
 import { ConfigError, type Environment, helpText, parseConfig } from '../../src/config.js'
 
@@ -28,6 +28,18 @@ describe('without any setting', () => {
       databaseSchema: 'tributary',
       store: 'disk',
       tusPath: '/files',
+      fragoPaths: ['/api/upload', '/upload'],
+      authTokens: null,
+      jwtSecret: null,
+      jwtJwksUrl: null,
+      identifierMode: 'anonymous',
+      retainPublished: null,
+      checksumType: 'md5',
+      doChecksum: true,
+      fragoExpiration: 86_400_000,
+      blobsDirectory: 'data/blobs',
+      assembledDirectory: 'data/assembled',
+      assembleReadSize: 8 * 1024 * 1024,
       durability: 'strict',
       assembly: 'background',
       expiration: 86_400_000,
@@ -42,9 +54,10 @@ describe('without any setting', () => {
     expect(Object.isFrozen(parseConfig({}, ['serve']))).toBe(true)
   })
 
-  it('takes an empty variable and an empty flag for not set', () => {
-    const empty = Object.fromEntries([...SETTINGS, ...LATER_SETTINGS].map(({ name }) => [name, '']))
-    const flags = SETTINGS.map(({ name }) => `${flagOf(name)}=`)
+  it('takes an empty variable and an empty flag for not set, where empty does not say something itself', () => {
+    const plain = SETTINGS.filter((setting: Setting) => setting.empty === undefined)
+    const empty = Object.fromEntries([...plain, ...LATER_SETTINGS].map(({ name }) => [name, '']))
+    const flags = plain.map(({ name }) => `${flagOf(name)}=`)
     expect(parseConfig(empty, ['serve', ...flags])).toEqual(parseConfig({}, ['serve']))
   })
 })
@@ -59,9 +72,21 @@ describe('every setting', () => {
     DATABASE_SCHEMA: ['_uploads2', 'databaseSchema', '_uploads2'],
     STORE: ['disk', 'store', 'disk'],
     TUS_PATH: ['/a/b.c~d', 'tusPath', '/a/b.c~d'],
+    FRAGO_PATHS: ['/v1/upload/, /u', 'fragoPaths', ['/v1/upload', '/u']],
+    AUTH_TOKENS: ['/run/secrets/tokens', 'authTokens', { file: '/run/secrets/tokens' }],
+    JWT_SECRET: ['s'.repeat(32), 'jwtSecret', 's'.repeat(32)],
+    JWT_JWKS_URL: ['https://id.example/jwks.json', 'jwtJwksUrl', 'https://id.example/jwks.json'],
+    CHUNKED_UPLOADER_IDENTIFIER_MODE: ['user', 'identifierMode', 'user'],
     DURABILITY: ['relaxed', 'durability', 'relaxed'],
     ASSEMBLY: ['inline', 'assembly', 'inline'],
     EXPIRATION: ['never', 'expiration', null],
+    CHUNKED_UPLOADER_EXPIRATION: ['2', 'fragoExpiration', 2_000],
+    RETAIN_PUBLISHED: ['0', 'retainPublished', 0],
+    CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH: ['/srv/chunks/', 'blobsDirectory', '/srv/chunks/'],
+    CHUNKED_UPLOADER_ASSEMBLED_PATH: ['assembled_videos/', 'assembledDirectory', 'assembled_videos/'],
+    CHUNKED_UPLOADER_ASSEMBLE_READ_SIZE: ['4KiB', 'assembleReadSize', 4096],
+    CHUNKED_UPLOADER_CHECKSUM_TYPE: ['SHA3-256', 'checksumType', 'sha3_256'],
+    CHUNKED_UPLOADER_DO_CHECKSUM: ['False', 'doChecksum', false],
     MAX_SIZE: ['10GiB', 'maxSize', 10_737_418_240],
     BEHIND_PROXY: ['true', 'behindProxy', true],
     IDLE_TIMEOUT: ['90', 'idleTimeout', 90_000],
@@ -102,6 +127,9 @@ describe('every setting', () => {
       const row = rows.find((line) => line.startsWith(`| \`${setting.name}\` |`))
       expect(row, `README.md has no table row for ${setting.name}`).toBeDefined()
       if (setting.default !== null) expect(row).toContain(`\`${setting.default}\``)
+      expect(row, `README.md does not say what the help says of ${setting.name}`).toContain(
+        setting.description,
+      )
     }
     const listed = rows.flatMap((line) => /^\| `([A-Z][A-Z0-9_]+)` \|/.exec(line)?.[1] ?? [])
     const known = [...SETTINGS, ...LATER_SETTINGS].map(({ name }) => name)
@@ -165,7 +193,11 @@ describe('what cannot work', () => {
     ],
     ['STORE', 's3', 'STORE: s3 is not available yet; leave STORE unset, or set it to disk'],
     ['STORE', 'tape', 'STORE: must be disk, got "tape"'],
-    ['TUS_PATH', '/healthz', 'TUS_PATH: must be another path than /healthz and /readyz, got "/healthz"'],
+    [
+      'TUS_PATH',
+      '/healthz',
+      'TUS_PATH: must be another path than /healthz, /readyz, /openapi.json, got "/healthz"',
+    ],
     ['DURABILITY', 'Strict', 'DURABILITY: must be one of strict, relaxed, got "Strict"'],
     ['ASSEMBLY', 'later', 'ASSEMBLY: must be one of background, inline, never, got "later"'],
     ['BEHIND_PROXY', 'yes', 'BEHIND_PROXY: must be true or false, got "yes"'],
@@ -221,8 +253,219 @@ describe('settings of later versions', () => {
     ])
   })
 
-  it('include all that would protect uploads', () => {
-    expect(of('stop')).toEqual(expect.arrayContaining(['AUTH_TOKENS', 'JWT_SECRET', 'JWT_JWKS_URL']))
+  it('are frago’s models, and name the hook in their place', () => {
+    expect(of('stop')).toEqual(['CHUNKED_UPLOADER_CHUNK_MODEL', 'CHUNKED_UPLOADER_UPLOAD_MODEL'])
+    const [problem] = problemsOf({ CHUNKED_UPLOADER_UPLOAD_MODEL: 'app.Upload' })
+    expect(problem).toContain('onUploadRow of openTributary')
+  })
+})
+
+describe('the paths of frago', () => {
+  const pathsOf = (env: Environment) => parseConfig(env, ['serve'])
+
+  it.each(['', 'none'])('%j is nowhere', (text) => {
+    expect(pathsOf({ FRAGO_PATHS: text }).fragoPaths).toEqual([])
+    expect(parseConfig({ FRAGO_PATHS: '/x' }, ['serve', `--frago-paths=${text}`]).fragoPaths).toEqual(
+      text === '' ? ['/x'] : [],
+    )
+  })
+
+  it.each([
+    ['/files', 'FRAGO_PATHS: must be apart from TUS_PATH, which is /files, got /files'],
+    ['/u,/files/frago', 'FRAGO_PATHS: must be apart from TUS_PATH, which is /files, got /files/frago'],
+    ['/u,/u/v', 'FRAGO_PATHS: must be paths of which none is inside another (/u, /u/v), got "/u,/u/v"'],
+    ['/u,/u/', 'FRAGO_PATHS: must be paths of which none is inside another (/u, /u), got "/u,/u/"'],
+    ['/readyz', 'FRAGO_PATHS: must be another path than /healthz, /readyz, /openapi.json, got "/readyz"'],
+    [
+      '/openapi.json/x',
+      'FRAGO_PATHS: must be another path than /healthz, /readyz, /openapi.json, got "/openapi.json/x"',
+    ],
+  ])('%s stops the start', (text, sentence) => {
+    expect(problemsOf({ FRAGO_PATHS: text })).toEqual([sentence])
+  })
+
+  it.each(['/', ',', '/a,', 'upload', '/a//', '/a b'])('%j is none', (text) => {
+    expect(problemsOf({ FRAGO_PATHS: text })).toEqual([
+      expect.stringMatching(/^FRAGO_PATHS: must be a path /),
+    ])
+  })
+
+  it('may begin alike', () => {
+    expect(pathsOf({ FRAGO_PATHS: '/up,/upload', TUS_PATH: '/uploads' }).fragoPaths).toEqual([
+      '/up',
+      '/upload',
+    ])
+  })
+
+  it('give way to a TUS_PATH that was there before them', () => {
+    const config = pathsOf({ TUS_PATH: '/upload' })
+    expect(config.fragoPaths).toEqual(['/api/upload'])
+    expect(config.warnings).toEqual([
+      'FRAGO_PATHS: /upload is left out of the default, as it would meet TUS_PATH, /upload',
+    ])
+    expect(pathsOf({ TUS_PATH: '/api' }).fragoPaths).toEqual(['/upload'])
+  })
+})
+
+describe('authentication', () => {
+  const MODE = 'CHUNKED_UPLOADER_IDENTIFIER_MODE'
+
+  it.each([
+    ['tokens.txt', { file: 'tokens.txt' }],
+    ['./table:x', { file: './table:x' }],
+    ['table:tokens', { table: 'tokens' }],
+    ['table:Auth.Token_view', { table: 'Auth.Token_view' }],
+  ])('AUTH_TOKENS=%s', (text, meaning) => {
+    expect(parseConfig({ AUTH_TOKENS: text }, ['serve']).authTokens).toEqual(meaning)
+  })
+
+  it.each(['table:', 'table:a.b.c', 'table:a-b', 'table:a"b', 'table:a.', `table:${'x'.repeat(64)}`])(
+    'AUTH_TOKENS refuses %j',
+    (text) => {
+      expect(problemsOf({ AUTH_TOKENS: text })).toEqual([
+        expect.stringMatching(
+          /^AUTH_TOKENS: must be the path of a file, table:NAME or table:SCHEMA.NAME, got /,
+        ),
+      ])
+    },
+  )
+
+  it.each(['id.example/jwks', 'ftp://id.example/jwks', 'https://me:hunter2@id.example/jwks', 'https://'])(
+    'JWT_JWKS_URL refuses %j, and does not repeat it',
+    (text) => {
+      const problems = problemsOf({ JWT_JWKS_URL: text })
+      expect(problems).toEqual([expect.stringMatching(/^JWT_JWKS_URL: must be a URL /)])
+      expect(problems.join()).not.toContain('hunter2')
+    },
+  )
+
+  it.each([
+    [{ AUTH_TOKENS: 'x' }],
+    [{ JWT_SECRET: 's'.repeat(32) }],
+    [{ JWT_JWKS_URL: 'http://id.example' }],
+  ])('%j makes uploads their users’ own', (env) => {
+    expect(parseConfig(env, ['serve'])).toMatchObject({ identifierMode: 'user', warnings: [] })
+    expect(parseConfig({ ...env, [MODE]: 'anonymous' }, ['serve']).identifierMode).toBe('anonymous')
+    expect(parseConfig({ ...env, [MODE]: 'device' }, ['serve']).identifierMode).toBe('device')
+  })
+
+  it('warns of a secret that can be guessed, without showing it', () => {
+    const { warnings } = parseConfig({ JWT_SECRET: 'hunter2' }, ['serve'])
+    expect(warnings).toEqual([expect.stringMatching(/^JWT_SECRET: is shorter than 32 bytes/)])
+    expect(warnings.join()).not.toContain('hunter2')
+  })
+
+  it('may be missing in user mode, which then refuses everybody', () => {
+    const config = parseConfig({ [MODE]: 'user' }, ['serve'])
+    expect(config.identifierMode).toBe('user')
+    expect(config.warnings).toEqual([expect.stringContaining('every request is refused with 403')])
+  })
+
+  it('may not be missing in device mode', () => {
+    expect(problemsOf({ [MODE]: 'device' })).toEqual([
+      `${MODE}: device takes the device from the authentication, so it needs AUTH_TOKENS, JWT_SECRET or JWT_JWKS_URL`,
+    ])
+  })
+
+  it.each(['User', 'ip', 'session'])('knows no mode %s', (text) => {
+    expect(problemsOf({ [MODE]: text })).toEqual([
+      `${MODE}: must be one of anonymous, user, device, got "${text}"`,
+    ])
+  })
+})
+
+describe('frago’s settings', () => {
+  const read = (name: string, text: string) => parseConfig({ [`CHUNKED_UPLOADER_${name}`]: text }, ['serve'])
+
+  it.each([
+    ['MD5', 'md5'],
+    ['sha-256', 'sha256'],
+    ['SHA512', 'sha512'],
+    ['sha3_224', 'sha3_224'],
+    ['sha3-384', 'sha3_384'],
+    ['Blake2B', 'blake2b'],
+    ['blake2s', 'blake2s'],
+  ])('CHECKSUM_TYPE %s is %s', (text, algorithm) => {
+    expect(read('CHECKSUM_TYPE', text).checksumType).toBe(algorithm)
+  })
+
+  it.each(['crc32', 'shake_128', 'sha-3', 'sha', 'ripemd160', 'constructor'])(
+    'CHECKSUM_TYPE refuses %s',
+    (text) => {
+      expect(problemsOf({ CHUNKED_UPLOADER_CHECKSUM_TYPE: text })).toEqual([
+        expect.stringMatching(/must be one of md5, sha1, .*, blake2s, got /),
+      ])
+    },
+  )
+
+  it.each([
+    ['true', true],
+    ['True', true],
+    ['YES', true],
+    ['on', true],
+    ['1', true],
+    ['FALSE', false],
+    ['no', false],
+    ['Off', false],
+    ['0', false],
+  ])('DO_CHECKSUM %s is %s', (text, meaning) => {
+    expect(read('DO_CHECKSUM', text).doChecksum).toBe(meaning)
+  })
+
+  it.each([
+    ['CHUNKED_UPLOADER_DO_CHECKSUM', ['maybe', '2']],
+    ['CHUNKED_UPLOADER_EXPIRATION', ['0', 'soon', 'timedelta(days=1)']],
+    ['CHUNKED_UPLOADER_ASSEMBLE_READ_SIZE', ['0', '4095', '8 * 1024 * 1024', '257MiB']],
+    ['RETAIN_PUBLISHED', ['never', '-1', '1.5h']],
+  ])('%s refuses %j', (name, texts) => {
+    for (const text of texts) {
+      expect(problemsOf({ [name]: text })).toEqual([
+        expect.stringMatching(new RegExp(`^${name}: must be .*, got `)),
+      ])
+    }
+  })
+
+  it('expires uploads as EXPIRATION says, unless told otherwise', () => {
+    expect(parseConfig({ EXPIRATION: 'never' }, ['serve']).fragoExpiration).toBeNull()
+    expect(parseConfig({ EXPIRATION: '5' }, ['serve']).fragoExpiration).toBe(5_000)
+    const env = { EXPIRATION: '5', CHUNKED_UPLOADER_EXPIRATION: 'never' }
+    expect(parseConfig(env, ['serve'])).toMatchObject({ expiration: 5_000, fragoExpiration: null })
+  })
+
+  it('keeps finished files for ever, or as told', () => {
+    expect(parseConfig({ RETAIN_PUBLISHED: '7d' }, ['serve']).retainPublished).toBe(604_800_000)
+    expect(parseConfig({ RETAIN_PUBLISHED: 'forever' }, ['serve']).retainPublished).toBeNull()
+  })
+
+  it('puts its directories into DATA_DIR', () => {
+    expect(parseConfig({ DATA_DIR: '/srv/t' }, ['serve'])).toMatchObject({
+      blobsDirectory: '/srv/t/blobs',
+      assembledDirectory: '/srv/t/assembled',
+    })
+  })
+
+  const CHUNKS = 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH'
+  const ASSEMBLED = 'CHUNKED_UPLOADER_ASSEMBLED_PATH'
+
+  it.each([
+    [{ [ASSEMBLED]: './data' }],
+    [{ [ASSEMBLED]: 'data/blobs/' }],
+    [{ [ASSEMBLED]: 'data/blobs/done' }],
+    [{ [CHUNKS]: '/srv/a', [ASSEMBLED]: '/srv/b/../a' }],
+  ])('%j: names of clients would meet what is ours', (env) => {
+    expect(problemsOf({ DATABASE_URL: 'postgres://h/d', ...env })).toEqual([
+      expect.stringMatching(
+        /^CHUNKED_UPLOADER_ASSEMBLED_PATH: finished files .* need directories of their own/,
+      ),
+    ])
+  })
+
+  it('keeps its directories apart from the embedded database', () => {
+    expect(problemsOf({ [CHUNKS]: 'data/postgres/chunks' })).toEqual([
+      `${CHUNKS}: must be apart from the embedded database in data/postgres, got "data/postgres/chunks"`,
+    ])
+    expect(problemsOf({ [ASSEMBLED]: 'data/postgres', DATABASE_URL: 'postgres://h/d' })).toEqual([])
+    expect(problemsOf({ [CHUNKS]: '/srv/..data', [ASSEMBLED]: '/srv/data' })).toEqual([])
   })
 })
 

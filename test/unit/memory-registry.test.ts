@@ -3,11 +3,12 @@ import { registryContract } from '../contract/registry.js'
 import { MemoryDatabase, MemoryRegistry } from '../support/memory-registry.js'
 
 registryContract('the registry in memory', {
-  open({ expiration }) {
+  open(options) {
     const db = new MemoryDatabase()
     return Promise.resolve({
-      node: async () => db.node({ expiration }),
+      node: async () => db.node(options),
       lapse: async (registry) => twin(registry).lapse(),
+      bury: async (registry) => twin(registry).bury(),
       thaw: async (registry) => twin(registry).thaw(),
       makeDue: async (id) => db.makeDue(id),
       close: async () => undefined,

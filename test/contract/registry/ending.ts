@@ -11,6 +11,7 @@ export function ending(fact: Fact): void {
         upload,
         expiredFinals: [],
         unreferenced: [extent?.blob],
+        published: null,
       })
       expect(await found(stage.a, upload)).toBeNull()
       expect(await stage.content(upload)).toBeNull()

@@ -37,7 +37,12 @@ export function recording(fact: Fact): void {
       await a.record(await claimed(a, upload), 4)
       const before = await found(a, upload)
       const recorded = await a.record(await claimed(a, upload, { start: 4 }), 4)
-      expect(recorded).toEqual({ upload: before, completed: false, completedFinals: [] })
+      expect(recorded).toEqual({
+        upload: before,
+        unreferenced: [],
+        completed: false,
+        completedFinals: [],
+      })
       expect(await a.find(upload.id, null)).toMatchObject({ held: false })
     })
 

@@ -5,7 +5,9 @@ import { isUploadError, type UploadErrorCode } from '../../../src/upload/errors.
 import type {
   Claim,
   ClaimRequest,
+  CompleteRequest,
   FinalDraft,
+  Recorded,
   UploadDraft,
   UploadRegistry,
 } from '../../../src/upload/ports.js'
@@ -17,6 +19,8 @@ export interface RegistryBench {
   node(): Promise<UploadRegistry>
   /** Lets the lease of a node lapse and stops its heartbeat: a process that froze, or was killed. */
   lapse(registry: UploadRegistry): Promise<void>
+  /** Ends the lease of a node that surely writes no more: it stopped, or was proved dead. */
+  bury(registry: UploadRegistry): Promise<void>
   /** Lets a lapsed node go on: resolves after its first, late heartbeat. */
   thaw(registry: UploadRegistry): Promise<void>
   /** Moves the time at which an upload expires into the past. */
@@ -25,11 +29,12 @@ export interface RegistryBench {
 }
 
 export interface RegistryHarness {
-  /** `expiration` in ms. */
-  open(options: { readonly expiration: number }): Promise<RegistryBench>
+  /** In ms. */
+  open(options: { readonly expiration: number; readonly fragoExpiration: number }): Promise<RegistryBench>
 }
 
 export const EXPIRATION = 60 * 60 * 1000
+export const FRAGO_EXPIRATION = 3 * EXPIRATION
 
 /** What a test plays on: a database, its nodes, and the bytes that writers would have stored. */
 export class Stage {
@@ -43,7 +48,7 @@ export class Stage {
   }
 
   static async open(harness: RegistryHarness): Promise<Stage> {
-    const bench = await harness.open({ expiration: EXPIRATION })
+    const bench = await harness.open({ expiration: EXPIRATION, fragoExpiration: FRAGO_EXPIRATION })
     try {
       return new Stage(bench, await bench.node())
     } catch (error) {
@@ -73,6 +78,25 @@ export class Stage {
   async append(upload: Upload, text: string, on = this.a): Promise<Upload> {
     const claim = await claimed(on, upload)
     return (await on.record(claim, this.write(claim, text))).upload
+  }
+
+  /** A new upload of chunks. */
+  chunked(length: number, facts: Partial<UploadDraft> = {}): Promise<Upload> {
+    return this.a.create(draft({ protocol: 'frago', length, ...facts }))
+  }
+
+  /** Receives text as one chunk, in place of one that begins at the same byte. */
+  async chunk(upload: Upload, start: number, text: string, on = this.a): Promise<Recorded> {
+    const claim = await claimed(on, upload, { start, stop: start + text.length })
+    return on.record(claim, this.write(claim, text))
+  }
+
+  /** What can be read of an upload before it is complete. */
+  async beginning(upload: Upload, on = this.a): Promise<string | null> {
+    const prefix = await on.prefix(upload.id)
+    const text = prefix && this.read(prefix.extents)
+    if (text?.length !== prefix?.stop) throw new Error(`the extents do not end at ${prefix?.stop}`)
+    return text
   }
 
   /** The content as a reader would see it; null where there is none to read. */
@@ -186,6 +210,12 @@ export function ids(of: readonly { readonly id: string }[]): string[] {
 
 export async function found(registry: UploadRegistry, upload: Upload): Promise<Upload | null> {
   return (await registry.find(upload.id, upload.owner))?.upload ?? null
+}
+
+/** What makes an upload complete, its bytes not compared with anything. */
+export function finishOf(upload: Upload, facts: Partial<CompleteRequest> = {}): CompleteRequest {
+  const { id, owner, protocol } = upload
+  return { id, owner, protocol, digest: null, token: null, publishAs: null, ...facts }
 }
 
 /** Resolves when a signal aborts; the time-out of the test says when it does not. */

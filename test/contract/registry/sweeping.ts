@@ -115,9 +115,9 @@ export function sweeping(fact: Fact): void {
           const node = await bench.node()
           const blob = { id: randomUUID(), epoch: node.epoch }
           const made = draft({ length: 5 })
-          const create = node.createStored(made, blob, 5)
+          const create = codeOf(node.createStored(made, blob, 5))
           await bench.lapse(node)
-          const [code] = await Promise.all([codeOf(create), sweeper.retireEpochs()])
+          const [code] = await Promise.all([create, sweeper.retireEpochs()])
           const known = (await sweeper.knownBlobs(blob.epoch, [blob.id])).has(blob.id)
           const upload = await sweeper.find(made.id, null)
           expect([code === 'none', known]).toEqual([upload !== null, upload !== null])

@@ -22,7 +22,8 @@ function brokenAssemblies({ assemblies, uploads }: Snapshot): readonly string[] 
   return assemblies.flatMap(({ upload_id, target, copied }) => {
     const final = uploads.find(({ id }) => id === upload_id)
     const broken: string[] = []
-    if (final?.kind !== 'final' || final.status !== 'complete') broken.push('is no complete final')
+    const pieces = final?.kind === 'final' || final?.protocol === 'frago'
+    if (!pieces || final?.status !== 'complete') broken.push('is nothing complete that is made of pieces')
     if (copied > 0 && target === null) broken.push(`copied ${copied} bytes to nowhere`)
     if (copied > (final?.length ?? 0)) broken.push(`copied ${copied} of ${final?.length} bytes`)
     return broken.map((sentence) => `assembly of ${upload_id}: ${sentence}`)

@@ -10,6 +10,8 @@ export interface UploadFacts {
   readonly length: number | null
   readonly status: 'in_progress' | 'complete' | 'expired'
   readonly completed_at: string | null
+  /** Of chunks: where the first gap begins. */
+  readonly prefix: number
 }
 
 export interface RangeFacts {
@@ -39,6 +41,23 @@ export interface ClaimFacts {
   readonly start: number
   readonly stop: number | null
   readonly epoch: number
+  readonly replaces: boolean
+}
+
+export interface DigestFacts {
+  readonly upload_id: string
+  readonly algorithm: string
+  readonly epoch: number | null
+  readonly known: boolean
+}
+
+export interface PublicationFacts {
+  readonly upload_id: string
+  readonly name: string | null
+  readonly identity: string | null
+  readonly published_at: string | null
+  readonly released_at: string | null
+  readonly doomed_at: string | null
 }
 
 export interface PartFacts {
@@ -72,19 +91,23 @@ export interface Snapshot {
   readonly parts: readonly PartFacts[]
   readonly assemblies: readonly AssemblyFacts[]
   readonly nodes: readonly NodeFacts[]
+  readonly digests: readonly DigestFacts[]
+  readonly publications: readonly PublicationFacts[]
 }
 
 /** One statement, hence one moment; ordered, so that what follows may walk it. */
 export async function takeSnapshot(schema: Schema): Promise<Snapshot> {
   const [row] = await schema.run<{ snapshot: Snapshot }>(`select jsonb_build_object(
-    'uploads', ${all('uploads', 'id, kind, protocol, length, status, completed_at', 'id')},
+    'uploads', ${all('uploads', 'id, kind, protocol, length, status, completed_at, prefix', 'id')},
     'received', ${all('received', 'upload_id, start, stop', 'upload_id, start')},
     'extents', ${all('extents', 'upload_id, start, stop, blob_id, blob_offset', 'upload_id, start')},
     'blobs', ${all('blobs', 'id, epoch, doomed_at', 'id')},
-    'claims', ${all('claims', 'token, upload_id, lower(range) as start, upper(range) as stop, epoch', 'token')},
+    'claims', ${all('claims', 'token, upload_id, lower(range) as start, upper(range) as stop, epoch, replaces', 'token')},
     'parts', ${all('parts', 'final_id, position, part_id, start', 'final_id, position')},
     'assemblies', ${all('assemblies', 'upload_id, target, copied, epoch', 'upload_id')},
-    'nodes', ${all('nodes', 'epoch, lease_until > clock_timestamp() as alive, retired_at, swept_at', 'epoch')}
+    'nodes', ${all('nodes', 'epoch, lease_until > clock_timestamp() as alive, retired_at, swept_at', 'epoch')},
+    'digests', ${all('digests', 'upload_id, algorithm, epoch, bytes is not null as known', 'upload_id')},
+    'publications', ${all('publications', 'upload_id, name, identity, published_at, released_at, doomed_at', 'upload_id')}
   ) as snapshot`)
   if (row === undefined) throw new Error('the snapshot came back empty')
   return row.snapshot

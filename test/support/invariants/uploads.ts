@@ -1,6 +1,7 @@
 import {
   byUpload,
   type ClaimFacts,
+  type DigestFacts,
   type ExtentFacts,
   type PartFacts,
   type RangeFacts,
@@ -14,6 +15,9 @@ interface Facts {
   readonly extents: readonly ExtentFacts[]
   readonly claims: readonly ClaimFacts[]
   readonly parts: readonly PartFacts[]
+  readonly digests: readonly DigestFacts[]
+  /** Its bytes were let go, since its published file is the only copy. */
+  readonly released: boolean
 }
 
 type Complain = (sentence: string) => void
@@ -25,6 +29,10 @@ export function brokenUploads(snapshot: Snapshot): readonly string[] {
   const extentsOf = byUpload(snapshot.extents)
   const claimsOf = byUpload(snapshot.claims)
   const partsOf = byUpload(snapshot.parts.map((part) => ({ ...part, upload_id: part.final_id })))
+  const digestsOf = byUpload(snapshot.digests)
+  const released = new Set(
+    snapshot.publications.filter((each) => each.released_at !== null).map((each) => each.upload_id),
+  )
   for (const upload of snapshot.uploads) {
     const complain = (sentence: string) =>
       broken.push(`${upload.status} ${upload.kind} ${upload.id}: ${sentence}`)
@@ -35,12 +43,15 @@ export function brokenUploads(snapshot: Snapshot): readonly string[] {
       extents: extentsOf(id),
       claims: claimsOf(id),
       parts: partsOf(id),
+      digests: digestsOf(id),
+      released: released.has(id),
     }
     checkRanges(facts, complain)
     checkExtents(facts, complain)
     checkStatus(facts, complain)
     checkClaims(facts, complain)
     checkParts(facts, snapshot, complain)
+    checkChunks(facts, complain)
   }
   return broken
 }
@@ -68,11 +79,12 @@ function checkExtents({ upload, ranges, extents }: Facts, complain: Complain): v
   if (end !== null && upload.length !== null && end > upload.length) complain(`extents end at ${end}`)
 }
 
-function checkStatus({ upload, ranges, extents, parts }: Facts, complain: Complain): void {
+function checkStatus({ upload, ranges, extents, parts, released }: Facts, complain: Complain): void {
   const gapless = gaplessEnd(ranges)
   if (upload.status === 'complete') {
     if (upload.length === null) complain('complete without a length')
-    else if (gapless !== upload.length)
+    else if (released && ranges.length + extents.length > 0) complain('let go of its bytes, and has some')
+    else if (!released && gapless !== upload.length)
       complain(`complete at ${upload.length}, but a gap begins at ${gapless}`)
     if (upload.completed_at === null) complain('complete without a time')
   }
@@ -113,6 +125,27 @@ function checkParts({ upload, parts }: Facts, snapshot: Snapshot, complain: Comp
   if (statuses.every((status) => status === 'complete')) complain('every part is there, and it still waits')
   if (statuses.includes(undefined) || statuses.includes('expired'))
     complain('waits for a part that will not come')
+}
+
+/** What only chunks side by side can get wrong. */
+function checkChunks({ upload, ranges, extents, claims, digests }: Facts, complain: Complain): void {
+  for (const { algorithm, epoch, known } of digests) {
+    if (upload.status === 'expired') complain(`expired, with a ${algorithm} digest`)
+    if (known === (epoch !== null))
+      complain(`its ${algorithm} digest is known and being worked out, or neither`)
+  }
+  if (upload.protocol !== 'frago') return
+  if (upload.status === 'in_progress' && upload.prefix !== gaplessEnd(ranges)) {
+    complain(`says that a gap begins at ${upload.prefix}, and it does at ${gaplessEnd(ranges)}`)
+  }
+  if (upload.status === 'complete' && ranges.length > 1) complain(`has ${ranges.length} ranges`)
+  if (upload.status === 'complete' && extents.some(({ stop }) => stop === null))
+    complain('has an open extent')
+  for (const { token, start, stop, replaces } of claims) {
+    const met = ranges.filter((range) => range.start < (stop ?? Infinity) && start < range.stop)
+    const own = met.length === 1 && met[0]?.start === start && met[0].stop <= (stop ?? Infinity)
+    if (replaces ? !own : met.length > 0) complain(`claim ${token} meets ${met.length} received chunks`)
+  }
 }
 
 /** End of the contiguous prefix. */

@@ -63,7 +63,7 @@ export function abandonAssembly(db: Tables, uploadId: string, token: number): vo
 }
 
 function waits(db: Tables, row: UploadRow): boolean {
-  if (row.kind !== 'final' || row.status !== 'complete') return false
+  if (row.status !== 'complete' || (row.kind !== 'final' && row.protocol !== 'frago')) return false
   if (closed(row.extents, row.length ?? 0).length < 2) return false
   return row.assembly === null || row.assembly.epoch === null || !db.living(row.assembly.epoch)
 }

@@ -26,7 +26,6 @@ function referred(db: Tables): Set<string> {
     for (const { blobId } of upload.extents) ids.add(blobId)
     if (upload.assembly) ids.add(upload.assembly.target)
   }
-  for (const { blobId } of db.claims.values()) ids.add(blobId)
   return ids
 }
 
@@ -58,10 +57,31 @@ export function closed(rows: readonly ExtentRow[], length: number): (ExtentRow &
 }
 
 export function extentsOf(db: Tables, row: UploadRow): Extent[] {
-  return closed(row.extents, row.length ?? 0).map(({ start, stop, blobId, blobOffset }) => ({
-    start,
-    stop,
-    blob: blobRow(db, blobId).blob,
-    blobOffset,
-  }))
+  return extentsBetween(db, row, 0, row.length ?? 0)
+}
+
+/** Where `[start, stop)` of an upload lies. */
+export function extentsBetween(db: Tables, row: UploadRow, start: number, stop: number): Extent[] {
+  return closed(row.extents, stop)
+    .filter((extent) => extent.start < stop && extent.stop > start)
+    .map((extent) => ({
+      start: Math.max(extent.start, start),
+      stop: Math.min(extent.stop, stop),
+      blob: blobRow(db, extent.blobId).blob,
+      blobOffset: extent.blobOffset + Math.max(extent.start, start) - extent.start,
+    }))
+}
+
+/** Puts `[start, stop)` of an upload into a blob, from its beginning, cutting what lay there before. */
+export function lay(row: UploadRow, start: number, stop: number | null, blobId: string): void {
+  const end = stop ?? Infinity
+  const kept = row.extents.flatMap((extent): ExtentRow[] => {
+    const extentEnd = extent.stop ?? Infinity
+    if (extentEnd <= start || extent.start >= end) return [extent]
+    const before = extent.start < start ? [{ ...extent, stop: start }] : []
+    const after =
+      extentEnd > end ? [{ ...extent, start: end, blobOffset: extent.blobOffset + end - extent.start }] : []
+    return [...before, ...after]
+  })
+  row.extents = [...kept, { start, stop, blobId, blobOffset: 0 }].sort((a, b) => a.start - b.start)
 }

@@ -10,7 +10,7 @@ export interface Completion {
 /** Completes an upload without gaps, and the waiting finals that this completes. */
 export function completeIfWhole(db: Tables, session: Session, row: UploadRow): Completion {
   // What came through frago is complete only when its client says so and the digest fits.
-  const closes = row.protocol === 'tus' || row.length === 0
+  const closes = row.protocol === 'tus'
   const whole = closes && row.length !== null && prefixEnd(row.received) === row.length
   if (!whole || row.status !== 'in_progress') return { completed: false, finals: [] }
   finish(db, session, row, row.extents)
@@ -43,9 +43,10 @@ export function touchPart(db: Tables, session: Session, id: string): void {
   if (part?.status === 'complete') part.expiresAt = db.now() + session.expiration
 }
 
-function finish(db: Tables, session: Session, row: UploadRow, extents: readonly ExtentRow[]): void {
+export function finish(db: Tables, session: Session, row: UploadRow, extents: readonly ExtentRow[]): void {
   row.status = 'complete'
   row.completedAt = db.now()
+  row.completedAs = db.serial()
   row.expiresAt = row.kind === 'partial' ? db.now() + session.expiration : null
   row.extents = extents
 }

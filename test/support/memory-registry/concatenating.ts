@@ -40,12 +40,15 @@ export function concatenate(db: Tables, session: Session, draft: FinalDraft): Co
     status: 'in_progress',
     createdAt: db.now(),
     completedAt: null,
+    completedAs: null,
+    digest: null,
+    digests: new Map(),
     expiresAt: null,
     received: [],
     extents: [],
     assembly: null,
     most: Math.min(MAX_LENGTH, draft.maxSize ?? MAX_LENGTH),
-    recorded: null,
+    recorded: new Map(),
     turns: 0,
   }
   db.uploads.set(id, final)

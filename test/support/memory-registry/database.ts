@@ -4,6 +4,8 @@ import { Tables } from './tables.js'
 export interface MemoryNodeOptions {
   /** How long an unfinished upload, or a finished part, lives untouched, in ms. */
   readonly expiration?: number
+  /** How long after its creation a frago upload expires, in ms. Default: `expiration`. */
+  readonly fragoExpiration?: number
   /** How long the claims of a node that died stay alive, in ms. */
   readonly lease?: number
 }
@@ -18,7 +20,8 @@ export class MemoryDatabase {
 
   node(options: MemoryNodeOptions = {}): MemoryRegistry {
     const { expiration = 24 * 60 * 60 * 1000, lease = 4_000 } = options
-    return new MemoryRegistry(this.#tables, expiration, lease)
+    const { fragoExpiration = expiration } = options
+    return new MemoryRegistry(this.#tables, { expiration, fragoExpiration }, lease)
   }
 
   /** While true, every statement of every node fails as it does when the database is away. */

@@ -1,5 +1,6 @@
 import type { Expired, Terminated } from '../../../src/upload/ports.js'
 import { blobsOf, unreferenced } from './blobs.js'
+import { retract } from './publishing.js'
 import type { UploadRow } from './rows.js'
 import type { Tables } from './tables.js'
 
@@ -12,8 +13,10 @@ export function terminate(db: Tables, id: string, owner: string | null): Termina
   for (const final of finals) expire(db, final)
   db.uploads.delete(id)
   db.signals.emit('yield', id)
+  db.signals.emit('handedBack', id)
   return {
     upload,
+    published: retract(db, id),
     expiredFinals: finals.map((final) => db.view(final)),
     unreferenced: unreferenced(db, blobs),
   }
@@ -39,6 +42,7 @@ function expire(db: Tables, row: UploadRow): void {
   row.status = 'expired'
   row.received = []
   row.extents = []
+  row.digests.clear()
   row.key = null
   row.expiresAt = null
   row.assembly = null
@@ -48,5 +52,5 @@ function endClaims(db: Tables, id: string): string[] {
   const claims = db.claimsOn(id)
   for (const { token } of claims) db.claims.delete(token)
   if (claims.length > 0) db.signals.emit('handedBack', id)
-  return claims.map(({ blobId }) => blobId)
+  return claims.map(({ blob }) => blob.id)
 }

@@ -5,17 +5,21 @@ import type { Tables } from './tables.js'
 /** The process side of one registry: its epochs, its heartbeat, and the signals of its running claims. */
 export class MemoryNode {
   readonly #db: Tables
-  readonly #expiration: number
+  readonly #expirations: { readonly expiration: number; readonly fragoExpiration: number }
   readonly #lease: number
   readonly #yields = new Map<number, { uploadId: UploadId; controller: AbortController }>()
-  readonly #onYield = (id: UploadId) => this.#yield(id)
+  readonly #onYield = (id: UploadId, token?: number) => this.#yield(id, token)
   #epoch: number
   #frozen = false
   #dead = false
 
-  constructor(db: Tables, expiration: number, lease: number) {
+  constructor(
+    db: Tables,
+    expirations: { readonly expiration: number; readonly fragoExpiration: number },
+    lease: number,
+  ) {
     this.#db = db
-    this.#expiration = expiration
+    this.#expirations = expirations
     this.#lease = lease
     this.#epoch = this.#newEpoch()
     db.signals.on('yield', this.#onYield)
@@ -30,7 +34,7 @@ export class MemoryNode {
   }
 
   get session(): Session {
-    return { epoch: this.#epoch, expiration: this.#expiration }
+    return { epoch: this.#epoch, ...this.#expirations }
   }
 
   /** For a statement that starts something new: a node that finds its lease lapsed takes a new epoch first. */
@@ -61,6 +65,13 @@ export class MemoryNode {
     if (row) row.leaseUntil = this.#db.now() - 1
   }
 
+  /** It was proved dead, or stopped in order. */
+  bury(): void {
+    this.#frozen = true
+    const row = this.#db.epochs.get(this.#epoch)
+    if (row) row.leaseUntil = -Infinity
+  }
+
   /** The heart beats again, too late: a new epoch, and everything begun under the old one is to stop. */
   thaw(): void {
     this.#frozen = false
@@ -84,8 +95,11 @@ export class MemoryNode {
     return epoch
   }
 
-  #yield(id: UploadId): void {
+  /** Tells the writers of an upload, or of one claim on it. */
+  #yield(id: UploadId, token?: number): void {
     if (this.#frozen) return
-    for (const { uploadId, controller } of this.#yields.values()) if (uploadId === id) controller.abort()
+    for (const [each, { uploadId, controller }] of this.#yields) {
+      if (uploadId === id && (token === undefined || each === token)) controller.abort()
+    }
   }
 }

@@ -1,15 +1,24 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Blob, Extent } from '../../../src/upload/blob.js'
+import type { Digest, DigestAlgorithm } from '../../../src/upload/digest.js'
 import { UploadError } from '../../../src/upload/errors.js'
 import type {
   Assembly,
   Claim,
   ClaimRequest,
+  CompleteOutcome,
+  CompleteRequest,
   ConcatenateOutcome,
+  DigestTurn,
   Expired,
   FinalDraft,
   FinalRequest,
   FoundUpload,
+  ListedUpload,
+  Placed,
+  Prefix,
+  Publication,
+  PublishTurn,
   Recorded,
   Terminated,
   UploadDraft,
@@ -17,14 +26,26 @@ import type {
 } from '../../../src/upload/ports.js'
 import type { Upload, UploadId } from '../../../src/upload/upload.js'
 import { abandonAssembly, assemblyProgress, finishAssembly, takeAssembly } from './assembling.js'
-import { blobRow, extentsOf, forgetBlobs, unreferenced } from './blobs.js'
+import { extentsOf, forgetBlobs, unreferenced } from './blobs.js'
 import { claim } from './claiming.js'
+import { complete } from './completing-chunks.js'
 import { concatenate, findFinal } from './concatenating.js'
 import { create, createStored } from './creating.js'
+import { leaveDigest, noteDigest, takeDigest } from './digesting.js'
 import { expireDue, terminate } from './ending.js'
+import { describeUpload, list, prefix } from './listing.js'
 import { MemoryNode } from './node.js'
+import {
+  forgetPublications,
+  leavePublication,
+  releasePublished,
+  retractedPublications,
+  takePublication,
+  unpublished,
+} from './publishing.js'
+import { publishInTurn, unlocked } from './publishing-turns.js'
 import { checkpoint, record, release } from './recording.js'
-import type { ClaimRow, Session } from './rows.js'
+import { type ClaimRow, overlaps, type Session } from './rows.js'
 import type { Tables } from './tables.js'
 
 /**
@@ -36,9 +57,9 @@ export class MemoryRegistry implements UploadRegistry {
   readonly #node: MemoryNode
   readonly #assemblies = new WeakMap<Assembly, number>()
 
-  constructor(db: Tables, expiration: number, lease: number) {
+  constructor(db: Tables, expirations: { expiration: number; fragoExpiration: number }, lease: number) {
     this.#db = db
-    this.#node = new MemoryNode(db, expiration, lease)
+    this.#node = new MemoryNode(db, expirations, lease)
   }
 
   get epoch(): number {
@@ -48,6 +69,11 @@ export class MemoryRegistry implements UploadRegistry {
   /** Loses the lease, as a frozen process does, and hears nothing until it thaws. */
   lapse(): void {
     this.#node.lapse()
+  }
+
+  /** Is proved dead, or stopped in order: it surely writes no more. */
+  bury(): void {
+    this.#node.bury()
   }
 
   /** Goes on after a freeze. */
@@ -82,10 +108,11 @@ export class MemoryRegistry implements UploadRegistry {
     })
   }
 
-  askToYield(id: UploadId): Promise<boolean> {
+  askToYield(id: UploadId, start = 0, stop: number | null = null): Promise<boolean> {
     return this.#run(() => {
-      this.#db.signals.emit('yield', id)
-      return [...this.#db.claims.values()].some((claim) => claim.uploadId === id)
+      const asked = this.#db.claimsOn(id).filter((claim) => overlaps(claim, { start, stop }))
+      for (const { token } of asked) this.#db.signals.emit('yield', id, token)
+      return asked.length > 0
     })
   }
 
@@ -129,6 +156,68 @@ export class MemoryRegistry implements UploadRegistry {
     })
   }
 
+  describe(id: UploadId, owner: string | null): Promise<ListedUpload | null> {
+    return this.#run(() => describeUpload(this.#db, id, owner))
+  }
+
+  list(owner: string | null, limit: number): Promise<readonly ListedUpload[]> {
+    return this.#run(() => list(this.#db, owner, limit))
+  }
+
+  prefix(id: UploadId): Promise<Prefix | null> {
+    return this.#run(() => prefix(this.#db, id))
+  }
+
+  takeDigest(id: UploadId, algorithm: DigestAlgorithm): Promise<DigestTurn | null> {
+    return this.#run(() => takeDigest(this.#db, this.#node.livingSession(), id, algorithm))
+  }
+
+  noteDigest(id: UploadId, token: number, digest: Digest): Promise<boolean> {
+    return this.#run(() => noteDigest(this.#db, id, token, digest))
+  }
+
+  leaveDigest(id: UploadId, token: number): Promise<void> {
+    return this.#run(() => leaveDigest(this.#db, id, token))
+  }
+
+  complete(request: CompleteRequest): Promise<CompleteOutcome> {
+    return this.#run((session) => complete(this.#db, session, request))
+  }
+
+  takePublication(id: UploadId): Promise<PublishTurn | null> {
+    return this.#run(() => takePublication(this.#db, this.#node.livingSession(), id))
+  }
+
+  publish(
+    publication: Publication,
+    place: (holder: Publication | null) => Promise<Placed>,
+  ): Promise<Upload | null> {
+    return publishInTurn(this.#db, (transaction) => this.#run(transaction), publication, place)
+  }
+
+  leavePublication(id: UploadId): Promise<void> {
+    return this.#run((session) => leavePublication(this.#db, session, id))
+  }
+
+  unpublished(limit: number): Promise<readonly UploadId[]> {
+    return this.#run(() => unpublished(this.#db, limit))
+  }
+
+  retractedPublications(limit: number): Promise<readonly Publication[]> {
+    return this.#run(() => retractedPublications(this.#db, limit))
+  }
+
+  forgetPublications(publications: readonly Publication[]): Promise<void> {
+    return this.#run(() => forgetPublications(this.#db, publications))
+  }
+
+  releasePublished(
+    retain: number,
+    limit: number,
+  ): Promise<{ readonly count: number; readonly unreferenced: readonly Blob[] }> {
+    return this.#run(() => releasePublished(this.#db, retain, limit))
+  }
+
   findFinal(request: FinalRequest): Promise<Upload | null> {
     return this.#run(() => findFinal(this.#db, request))
   }
@@ -145,7 +234,12 @@ export class MemoryRegistry implements UploadRegistry {
   }
 
   terminate(id: UploadId, owner: string | null): Promise<Terminated | null> {
-    return this.#run(() => terminate(this.#db, id, owner))
+    return unlocked(
+      this.#db,
+      (transaction) => this.#run(transaction),
+      id,
+      () => terminate(this.#db, id, owner),
+    )
   }
 
   expireDue(limit: number): Promise<Expired> {
@@ -211,15 +305,15 @@ export class MemoryRegistry implements UploadRegistry {
   }
 
   #handOut(row: ClaimRow): Claim {
-    const { blob, written } = blobRow(this.#db, row.blobId)
     return {
       token: row.token,
       uploadId: row.uploadId,
       start: row.start,
       length: this.#db.uploads.get(row.uploadId)?.length ?? null,
-      blob,
+      blob: row.blob,
       blobOffset: row.blobOffset,
-      fresh: !written,
+      fresh: !this.#db.blobs.get(row.blob.id)?.written,
+      replaces: row.replaces,
       yielded: this.#node.track(row),
     }
   }

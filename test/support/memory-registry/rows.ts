@@ -1,5 +1,6 @@
 import type { Blob } from '../../../src/upload/blob.js'
-import type { Recorded } from '../../../src/upload/ports.js'
+import type { Digest, DigestAlgorithm } from '../../../src/upload/digest.js'
+import type { Recorded, ReplacedChunk } from '../../../src/upload/ports.js'
 import type { UploadId, UploadKind, UploadProtocol, UploadStatus } from '../../../src/upload/upload.js'
 
 /** Half-open `[start, stop)`. */
@@ -8,7 +9,7 @@ export interface Span {
   readonly stop: number
 }
 
-/** As an extent, but the last one of an unfinished tus upload is open (`stop` null) and reads up to what is received. */
+/** As an extent, but the last one of an unfinished upload may be open (`stop` null) and reads up to what is received. */
 export interface ExtentRow {
   readonly start: number
   readonly stop: number | null
@@ -45,7 +46,11 @@ export interface UploadRow {
   status: UploadStatus
   completedAt: number | null
   expiresAt: number | null
-  /** Sorted and merged. Empty for finals, whose bytes are their parts'. */
+  /** Order in which uploads were completed; the clock may not tell. */
+  completedAs: number | null
+  digest: Digest | null
+  digests: Map<DigestAlgorithm, DigestRow>
+  /** Sorted. Merged for tus; chunks of frago side by side until they are complete. Empty for finals, whose bytes are their parts'. */
   received: readonly Span[]
   extents: readonly ExtentRow[]
   /** Of a final: by what the same request finds it again; null for other kinds and for expired finals. */
@@ -53,8 +58,8 @@ export interface UploadRow {
   assembly: AssemblyRow | null
   /** Most bytes a final may have. */
   readonly most: number
-  /** The last record, by which the same one is known again. */
-  recorded: { readonly token: number; readonly stop: number; readonly answer: Recorded } | null
+  /** The last record of each received range, by its token: the same one is known again by it. */
+  recorded: Map<number, { readonly start: number; readonly stop: number; readonly answer: Recorded }>
   /** Turns it had at being assembled, so that one that fails again and again keeps no other waiting. */
   turns: number
 }
@@ -71,12 +76,32 @@ export interface ClaimRow {
   readonly epoch: number
   readonly start: number
   readonly stop: number | null
-  readonly blobId: string
+  /** Has no row while the claim replaces a chunk. */
+  readonly blob: Blob
   readonly blobOffset: number
+  readonly replaces: ReplacedChunk | null
+}
+
+export interface DigestRow {
+  readonly token: number
+  /** The node at work; null: nobody. */
+  readonly epoch: number | null
+  readonly digest: Digest | null
+}
+
+export interface PublicationRow {
+  readonly uploadId: UploadId
+  readonly filename: string
+  name: string | null
+  identity: string | null
+  epoch: number | null
+  publishedAt: number | null
+  released: boolean
+  doomed: boolean
 }
 
 export interface EpochRow {
-  /** Infinity while the node's heart beats. */
+  /** Infinity while the node's heart beats; -Infinity once it surely writes no more. */
   leaseUntil: number
   retired: boolean
   swept: boolean
@@ -86,6 +111,7 @@ export interface EpochRow {
 export interface Session {
   readonly epoch: number
   readonly expiration: number
+  readonly fragoExpiration: number
 }
 
 export function withRange(spans: readonly Span[], added: Span): readonly Span[] {
@@ -99,10 +125,19 @@ export function withRange(spans: readonly Span[], added: Span): readonly Span[] 
   return merged
 }
 
+/** The spans with a chunk, in order; one with the same start gives way to it. */
+export function withChunk(spans: readonly Span[], chunk: Span): readonly Span[] {
+  return [...spans.filter(({ start }) => start !== chunk.start), chunk].sort((a, b) => a.start - b.start)
+}
+
 /** End of the contiguous prefix. */
 export function prefixEnd(spans: readonly Span[]): number {
-  const first = spans[0]
-  return first?.start === 0 ? first.stop : 0
+  let end = 0
+  for (const { start, stop } of spans) {
+    if (start !== end) break
+    end = stop
+  }
+  return end
 }
 
 export function overlaps(one: { start: number; stop: number | null }, other: typeof one): boolean {

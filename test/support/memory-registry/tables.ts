@@ -1,6 +1,13 @@
 import { EventEmitter } from 'node:events'
 import type { Upload, UploadId, UploadStatus } from '../../../src/upload/upload.js'
-import { type BlobRow, type ClaimRow, type EpochRow, prefixEnd, type UploadRow } from './rows.js'
+import {
+  type BlobRow,
+  type ClaimRow,
+  type EpochRow,
+  type PublicationRow,
+  prefixEnd,
+  type UploadRow,
+} from './rows.js'
 
 /** The rows, the clock and the notifications that all nodes of one database share. */
 export class Tables {
@@ -8,7 +15,15 @@ export class Tables {
   readonly blobs = new Map<string, BlobRow>()
   readonly claims = new Map<number, ClaimRow>()
   readonly epochs = new Map<number, EpochRow>()
-  readonly signals = new EventEmitter<{ yield: [UploadId]; handedBack: [UploadId] }>().setMaxListeners(0)
+  readonly publications = new Map<UploadId, PublicationRow>()
+  /** Publications whose files are being placed at this moment: whoever ends one of these uploads waits. */
+  readonly placing = new Map<UploadId, Promise<void>>()
+  /** By filename: the end of the last publishing that was begun. */
+  readonly publishing = new Map<string, Promise<void>>()
+  readonly signals = new EventEmitter<{
+    yield: [id: UploadId, token?: number]
+    handedBack: [id: UploadId]
+  }>().setMaxListeners(0)
   readonly now: () => number
   /** Whether the database answers nobody. */
   away = false
@@ -32,6 +47,11 @@ export class Tables {
   living(epoch: number): boolean {
     const row = this.epochs.get(epoch)
     return row !== undefined && !row.retired && row.leaseUntil > this.now()
+  }
+
+  /** Proved dead, or stopped in order: it surely writes no more. */
+  writesNoMore(epoch: number): boolean {
+    return this.epochs.get(epoch)?.leaseUntil === -Infinity
   }
 
   claimsOn(id: UploadId): ClaimRow[] {
@@ -59,8 +79,8 @@ export class Tables {
   }
 
   offsetOf(row: UploadRow): number {
-    if (row.kind !== 'final') return prefixEnd(row.received)
-    return row.status === 'complete' ? (row.length ?? 0) : 0
+    if (row.status === 'complete') return row.length ?? 0
+    return row.kind === 'final' ? 0 : prefixEnd(row.received)
   }
 
   lengthOf(row: UploadRow): number | null {
@@ -83,7 +103,7 @@ export class Tables {
       metadata: row.metadata,
       filename: row.filename,
       status: this.statusOf(row),
-      digest: null,
+      digest: row.digest,
       createdAt: new Date(row.createdAt),
       completedAt: row.completedAt === null ? null : new Date(row.completedAt),
       expiresAt: row.expiresAt === null ? null : new Date(row.expiresAt),

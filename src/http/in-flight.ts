@@ -1,5 +1,5 @@
-import { RequestError } from '../http/errors.js'
 import { UploadError } from '../upload/errors.js'
+import { RequestError } from './errors.js'
 
 /** A request under way. */
 export interface Passage {

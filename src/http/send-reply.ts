@@ -1,19 +1,19 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { failureOf, reasonOf } from '../http/errors.js'
-import { hasHeader, type Reply } from '../http/reply.js'
+import type { Logger } from '../upload/log.js'
+import { failureOf, reasonOf } from './errors.js'
+import { hasBody } from './has-body.js'
 import { linger } from './linger.js'
-import { hasBody } from './node-exchange.js'
-import { isBodiless } from './response.js'
-import type { Site } from './site.js'
+import { hasHeader, isBodiless, type Reply } from './reply.js'
 
-/** Puts a reply on the wire. Resolves when it is out, or its connection gone. */
+/** Puts a reply on the wire; with `close` as the last one of its connection. Resolves when it is out, or that gone. */
 export async function sendReply(
-  site: Site,
+  log: Logger,
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
+  close: boolean,
 ): Promise<void> {
   const body = bodyToSend(request, response, reply)
   // The client left, or a hook answered through the Node response it was given.
@@ -23,15 +23,15 @@ export async function sendReply(
   }
   const unread = hasBody(request) && !request.complete
   try {
-    writeHead(response, reply, body, unread || site.inFlight.draining)
+    writeHead(response, reply, body, unread || close)
   } catch (error) {
     // A hook gave a status or a header HTTP does not have.
-    site.engine.log.error({ err: error }, 'an answer could not be put into headers')
+    log.error({ err: error }, 'an answer could not be put into headers')
     if (body instanceof Readable) body.destroy()
     await answerInternal(request, response, unread)
     return
   }
-  if (body instanceof Readable) await stream(site, response, body)
+  if (body instanceof Readable) await stream(log, response, body)
   else await end(request, response, body, unread)
   // What a reader left behind would keep the connection's next request waiting.
   request.resume()
@@ -102,11 +102,11 @@ function settled(response: ServerResponse): Promise<void> {
 const GONE = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ERR_STREAM_DESTROYED'])
 
 /** A client that leaves ends the read; a read that fails cuts the connection, so that nobody takes it for the end. */
-async function stream(site: Site, response: ServerResponse, body: Readable): Promise<void> {
+async function stream(log: Logger, response: ServerResponse, body: Readable): Promise<void> {
   try {
     await pipeline(body, response)
   } catch (error) {
     const left = GONE.has(String((error as NodeJS.ErrnoException).code))
-    site.engine.log[left ? 'debug' : 'error']({ err: error }, 'a download did not reach its end')
+    log[left ? 'debug' : 'error']({ err: error }, 'a download did not reach its end')
   }
 }

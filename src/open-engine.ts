@@ -1,0 +1,158 @@
+import type { Knex } from 'knex'
+import { DiskByteStore } from '../stores/disk/byte-store.js'
+import { type DirectoryOf, DiskPublisher } from '../stores/disk/publisher.js'
+import type { Connection, Database } from '../stores/postgres/database.js'
+import { WORKING_ROOM } from '../stores/postgres/embedded/cluster.js'
+import { startEmbeddedPostgres } from '../stores/postgres/embedded.js'
+import { type OpenPostgres, openPostgres } from '../stores/postgres/open.js'
+import { makeDataDir } from './command/data-dir.js'
+import { starting } from './command/failure.js'
+import { SupervisedDatabase } from './command/supervised-database.js'
+import type { Teardown } from './command/teardown.js'
+import type { Config } from './config.js'
+import { type Engine, makeEngine } from './upload/engine.js'
+import type { Logger } from './upload/log.js'
+import type { ByteStore, Publisher } from './upload/ports.js'
+import type { Upload } from './upload/upload.js'
+
+/** What is opened, and how. */
+export interface Opening {
+  readonly config: Config
+  readonly log: Logger
+  /** Aborts when it is to be given up half-way. */
+  readonly stop: AbortSignal
+  /** Is told how to end each thing that was started. */
+  readonly teardown: Teardown
+}
+
+/** What code can put in the place of what the settings say. */
+export interface EngineOverrides {
+  /**
+   * Called in the transaction that records a new upload, with that upload: rows of one's own stand or fall with it.
+   * What it throws refuses the upload.
+   */
+  readonly onUploadRow?: (trx: Knex.Transaction, upload: Upload) => Promise<void>
+  /**
+   * Where the bytes go, instead of a directory. It must take bytes at any position. Finished files then do not appear
+   * under their names by themselves: `upload_completed` says when there is something to copy.
+   */
+  readonly bytes?: ByteStore
+  /** The directory a finished file appears in: below CHUNKED_UPLOADER_ASSEMBLED_PATH, or absolute. Default: that itself. */
+  readonly assembledDirectory?: DirectoryOf
+}
+
+export interface OpenedEngine {
+  readonly engine: Engine
+  readonly database: Database
+  /** Resolves when the embedded database is gone for good. */
+  readonly lost: Promise<Error>
+}
+
+/** Most time each of these may take to end, in ms. */
+const LIMITS = { digests: 2_000, registry: 5_000, database: 10_000 }
+
+/** Database, registry and byte store, each ended by the teardown. Null when it was to be given up meanwhile. */
+export async function openEngine(
+  opening: Opening,
+  overrides: EngineOverrides = {},
+): Promise<OpenedEngine | null> {
+  const { config, log, stop, teardown } = opening
+  const { connection, lost } = await reachDatabase(opening)
+  if (stop.aborted) return null
+  const postgres = await starting(databaseSubject(config), () => open(opening, connection, overrides))
+  teardown.add('the work with the database', LIMITS.registry, () => postgres.close())
+  const store =
+    overrides.bytes === undefined
+      ? await openDisk(opening, overrides)
+      : { bytes: overrides.bytes, publisher: null }
+  if (stop.aborted) return null
+  const { maxSize, assembly, retainPublished } = config
+  const followed = config.doChecksum ? config.checksumType : null
+  const policy = { maxSize, assembly, retainPublished, followed }
+  const engine = makeEngine({ registry: postgres.registry, ...store, log, policy })
+  teardown.add('the digests under way', LIMITS.digests, () => engine.digests.close())
+  return { engine, database: postgres.database, lost }
+}
+
+/** The given database, or our own, started for this. */
+export async function reachDatabase({
+  config,
+  log,
+  teardown,
+}: Omit<Opening, 'stop'>): Promise<{ connection: Connection; lost: Promise<Error> }> {
+  const never = new Promise<Error>(() => undefined)
+  if (config.databaseUrl !== null) return { connection: config.databaseUrl, lost: never }
+  const directory = await makeDataDir(config.dataDir)
+  const start = () =>
+    startEmbeddedPostgres({ directory, log: (message, facts) => log.info({ embedded: facts }, message) })
+  const database = await starting(null, () => SupervisedDatabase.start(start, log))
+  teardown.add('the embedded database', LIMITS.database, () => database.stop())
+  return { connection: { ...database.connection }, lost: database.lost }
+}
+
+/** What a sentence about the database begins with. */
+export function databaseSubject(config: Config): string {
+  return config.databaseUrl === null ? 'The embedded database' : 'DATABASE_URL: the database cannot be used'
+}
+
+function open(
+  { config, log }: Opening,
+  connection: Connection,
+  { onUploadRow }: EngineOverrides,
+): Promise<OpenPostgres> {
+  return openPostgres({
+    connection,
+    ...(config.databaseDirectUrl !== null && { directConnection: config.databaseDirectUrl }),
+    schema: config.databaseSchema,
+    expiration: config.expiration,
+    fragoExpiration: config.fragoExpiration,
+    ...(onUploadRow && { onUploadRow }),
+    log,
+  })
+}
+
+async function openDisk(
+  { config, log }: Opening,
+  overrides: EngineOverrides,
+): Promise<{ bytes: ByteStore; publisher: Publisher | null }> {
+  await makeDataDir(config.dataDir)
+  const { blobsDirectory, assembledDirectory, durability, assembleReadSize } = config
+  const reserve = config.databaseUrl === null ? WORKING_ROOM : 0
+  const bytes = new DiskByteStore({
+    directory: blobsDirectory,
+    durability,
+    reserve,
+    assembleBlockBytes: assembleReadSize,
+  })
+  await starting(subjectOf('CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH', config), () => bytes.open())
+  if (config.fragoPaths.length === 0) return { bytes, publisher: null }
+  const publisher = new DiskPublisher(
+    {
+      directory: assembledDirectory,
+      blobs: blobsDirectory,
+      durability,
+      reserve,
+      copyBlockBytes: assembleReadSize,
+    },
+    overrides.assembledDirectory,
+  )
+  const { copies } = await starting(subjectOf('CHUNKED_UPLOADER_ASSEMBLED_PATH', config), () =>
+    publisher.open(),
+  )
+  if (copies) {
+    log.warn(
+      { directory: assembledDirectory },
+      'finished files cannot be linked here from where uploads are stored; each is copied, and takes its room twice',
+    )
+  }
+  return { bytes, publisher }
+}
+
+/** The setting to blame for a directory: its own, where it was given. */
+function subjectOf(
+  name: 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH' | 'CHUNKED_UPLOADER_ASSEMBLED_PATH',
+  { dataDir, blobsDirectory, assembledDirectory }: Config,
+): string {
+  const directory = name === 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH' ? blobsDirectory : assembledDirectory
+  return directory.startsWith(dataDir) ? 'DATA_DIR' : name
+}

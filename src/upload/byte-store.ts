@@ -1,0 +1,67 @@
+import type { Readable } from 'node:stream'
+import type { Blob, Extent } from './blob.js'
+
+export interface WriteOptions {
+  /** Most bytes to take from the source. One byte more ends the write with `ended: 'limit'`. */
+  readonly limit: number
+  /** True: the blob's file is made if it is missing (several writers may say so at once); false: it must exist. */
+  readonly fresh: boolean
+  /** Ends the write early; what arrived is kept. */
+  readonly signal?: AbortSignal
+  /** Sees every byte once, in order, before it is stored. */
+  readonly observe?: (bytes: Buffer) => void
+  /**
+   * Called after bytes were handed to the operating system, with the count so far; the store takes no more bytes
+   * until a returned promise settles.
+   */
+  readonly onStored?: (stored: number) => void | Promise<void>
+}
+
+/**
+ * `end`: the source ended. `cut`: the source failed or was destroyed (a client that left). `aborted`: the signal.
+ * `limit`: the source had more than `limit` bytes. `failed`: the store could not go on (`error` says why).
+ * In every case the first `stored` bytes are kept, and durable when the store's durability says so.
+ */
+export interface WriteResult {
+  readonly stored: number
+  readonly ended: 'end' | 'cut' | 'aborted' | 'limit' | 'failed'
+  readonly error?: Error
+}
+
+/** A write under way. */
+export interface BlobWrite {
+  /** Settles when nothing more will be written by this call: no late byte reaches the blob afterwards. Never rejects. */
+  readonly done: Promise<WriteResult>
+  /** Makes what was stored so far durable, and says how many bytes that are. Rejects when the store fails to. */
+  durable(): Promise<number>
+}
+
+/**
+ * Bytes by blob. Knows nothing of owners, HTTP or protocols. Errors: `storage_full`, `storage_failed`, `blob_gone`.
+ */
+export interface ByteStore {
+  /** Writes what the source yields into the blob from `position` on. A short source is no error. */
+  write(blob: Blob, position: number, source: Readable, options: WriteOptions): BlobWrite
+  /** Bytes `[start, stop)`. Fails with `blob_gone` when the blob is no longer there. */
+  read(blob: Blob, start: number, stop: number): Readable
+  /** Removes the bytes; absence is no error. Durable when it resolves. */
+  remove(blob: Blob): Promise<void>
+  /**
+   * Copies extents, in order, into `target`, going on at byte `copied`. Calls `onCopied` with durable totals; stops
+   * when it answers false.
+   */
+  assemble(
+    target: Blob,
+    extents: readonly Extent[],
+    options: {
+      readonly copied: number
+      readonly fresh: boolean
+      readonly signal?: AbortSignal
+      readonly onCopied: (copied: number) => Promise<boolean>
+    },
+  ): Promise<'done' | 'stopped'>
+  /** Removes files of a dead epoch that have no row. Returns how many. */
+  sweepEpoch(epoch: number, known: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>
+  /** Whether bytes can be stored now; rejects with a coded error otherwise. */
+  check(): Promise<void>
+}

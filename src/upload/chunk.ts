@@ -1,0 +1,179 @@
+import type { Readable } from 'node:stream'
+import type { Extent } from './blob.js'
+import { createHasher, type Digest, digestsEqual } from './digest.js'
+import { discard } from './discard.js'
+import type { Engine } from './engine.js'
+import { busy, isUploadError, notFound, UploadError } from './errors.js'
+import { handBack, takeClaim } from './hold.js'
+import { patiently } from './patience.js'
+import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
+import type { Upload, UploadId, UploadProtocol } from './upload.js'
+import { yieldWhenStalled } from './yield-when-stalled.js'
+
+export interface ChunkRequest {
+  readonly id: UploadId
+  readonly owner: string | null
+  readonly protocol: UploadProtocol
+  readonly start: number
+  /** End of the chunk, exclusive. */
+  readonly stop: number
+  /** Length of the upload as the client knows it. */
+  readonly length: number
+}
+
+/** `duplicate`: the same bytes were there already, and nothing was changed. */
+export interface StoredChunk {
+  readonly outcome: 'stored' | 'duplicate'
+  readonly upload: Upload
+}
+
+/** Bytes of two chunks are compared by it: a client must not be able to make two that only look the same. */
+const COMPARED_BY = 'sha256'
+
+/**
+ * A range of an upload that arrives on its own, beside others. It counts as a whole or not at all. One that begins
+ * where a received chunk begins replaces it, unless it brings the same bytes: then it is a duplicate.
+ *
+ * Claims the range; throws what `takeClaim` throws. Whoever opens a chunk must `finish` or `abandon` it.
+ */
+export async function openChunk(engine: Engine, request: ChunkRequest): Promise<Chunk> {
+  const { id, owner, protocol, start, stop, length } = request
+  const claim = await takeClaim(engine, { id, owner, protocol, start, stop, declaredLength: length })
+  return new Chunk(engine, claim, request)
+}
+
+export class Chunk {
+  readonly #engine: Engine
+  readonly #claim: Claim
+  readonly #request: ChunkRequest
+  /** Hashes what is written, where it may turn out to be a duplicate. */
+  #hasher: Hasher | null = null
+  #written = false
+
+  constructor(engine: Engine, claim: Claim, request: ChunkRequest) {
+    this.#engine = engine
+    this.#claim = claim
+    this.#request = request
+  }
+
+  get size(): number {
+    return this.#request.stop - this.#request.start
+  }
+
+  /**
+   * Stores what the source yields, up to the size of the chunk; a later call replaces what an earlier one stored.
+   * Says whether there was more. Throws `request_incomplete` (the source broke off), `upload_busy` (somebody else asks
+   * for the range while the source stands still), the signal's reason, `storage_full`, `storage_failed`.
+   */
+  async write(source: Readable, signal: AbortSignal): Promise<{ stored: number; more: boolean }> {
+    const hasher = this.#claim.replaces?.stop === this.#request.stop ? createHasher(COMPARED_BY) : null
+    const stalled = yieldWhenStalled(this.#claim.yielded)
+    this.#written = true
+    try {
+      const result = await this.#engine.bytes.write(this.#claim.blob, this.#claim.blobOffset, source, {
+        limit: this.size,
+        fresh: this.#claim.fresh,
+        signal: AbortSignal.any([signal, stalled.signal]),
+        ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),
+        onStored: () => stalled.moved(),
+      }).done
+      this.#hasher = hasher
+      return read(result, signal)
+    } finally {
+      stalled.stop()
+    }
+  }
+
+  /**
+   * Makes the chunk, all of which was written, part of the upload. Throws `claim_lost` (somebody took the range over),
+   * `upload_not_found`; the chunk is then abandoned.
+   */
+  async finish(): Promise<StoredChunk> {
+    const upload = await this.#findIfDuplicate()
+    if (upload !== null) return { outcome: 'duplicate', upload }
+    const recorded = await this.#record()
+    this.#tell(recorded)
+    await discard(this.#engine, recorded.unreferenced)
+    return { outcome: 'stored', upload: recorded.upload }
+  }
+
+  /** Leaves the upload as it was. Never throws. */
+  async abandon(): Promise<void> {
+    await handBack(this.#engine, this.#claim)
+    await this.#dropOwnBlob()
+  }
+
+  /** The upload, if it has these bytes already; then nothing more is to be done. */
+  async #findIfDuplicate(): Promise<Upload | null> {
+    if (this.#claim.replaces === null || this.#hasher === null) return null
+    const arrived = this.#hasher.digest()
+    let keep = false
+    try {
+      keep = !digestsEqual(arrived, await this.#digestOf(this.#claim.replaces.extents))
+      if (keep) return null
+      const found = await this.#engine.registry.find(this.#request.id, this.#request.owner)
+      if (found === null) throw notFound()
+      return found.upload
+    } finally {
+      if (!keep) await this.abandon()
+    }
+  }
+
+  async #record(): Promise<Recorded> {
+    try {
+      return await patiently(() => this.#engine.registry.record(this.#claim, this.#request.stop))
+    } catch (error) {
+      await handBack(this.#engine, this.#claim)
+      // A commit whose answer was lost may stand: then a row promises these bytes. The sweep of this epoch decides.
+      const unsure = !isUploadError(error) || error.code === 'registry_unavailable'
+      if (!unsure) await this.#dropOwnBlob()
+      throw error
+    }
+  }
+
+  #tell({ upload }: Recorded): void {
+    const { start, stop } = this.#request
+    if (this.#claim.replaces !== null) this.#engine.digests.forget(upload.id)
+    this.#engine.events.tell('chunk_received', { upload, start, stop })
+    const { followed } = this.#engine.policy
+    if (followed !== null) this.#engine.digests.follow(upload, followed)
+  }
+
+  async #digestOf(extents: readonly Extent[]): Promise<Digest> {
+    const hasher = createHasher(COMPARED_BY)
+    for (const { blob, blobOffset, start, stop } of extents) {
+      for await (const bytes of this.#engine.bytes.read(blob, blobOffset, blobOffset + stop - start)) {
+        hasher.update(bytes as Buffer)
+      }
+    }
+    return hasher.digest()
+  }
+
+  /** A chunk that was to replace another has a blob of its own, which no row knows. */
+  async #dropOwnBlob(): Promise<void> {
+    if (this.#claim.replaces === null || !this.#written) return
+    try {
+      await this.#engine.bytes.remove(this.#claim.blob)
+    } catch (error) {
+      this.#engine.log.warn({ err: error }, 'bytes of a chunk that does not count are left to the sweep')
+    }
+  }
+}
+
+function read(result: WriteResult, signal: AbortSignal): { stored: number; more: boolean } {
+  switch (result.ended) {
+    case 'end':
+      return { stored: result.stored, more: false }
+    case 'limit':
+      return { stored: result.stored, more: true }
+    case 'cut':
+      throw new UploadError(
+        'request_incomplete',
+        'The chunk broke off before its end; nothing of it was kept.',
+      )
+    case 'aborted':
+      throw signal.aborted ? signal.reason : busy()
+    case 'failed':
+      throw result.error ?? new UploadError('storage_failed', 'The chunk could not be stored.')
+  }
+}

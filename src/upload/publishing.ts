@@ -1,0 +1,131 @@
+import { assemble } from './assemble.js'
+import { discard } from './discard.js'
+import type { Engine } from './engine.js'
+import { isUploadError, notFound } from './errors.js'
+import { patiently } from './patience.js'
+import type { Publication, Publisher, ReadyFile } from './ports.js'
+import type { Upload, UploadId } from './upload.js'
+
+/** Between two looks at another node that publishes: its word usually comes first, by notification. */
+const LOOK_AGAIN_MS = 500
+
+/** So often is a file whose blobs moved under the copy begun anew, before that counts as a failure. */
+const MOVES = 5
+
+/** Lets finished files appear under their filenames, each once, whoever asks for it and how often. */
+export class Publishing {
+  readonly #engine: () => Engine
+  /** What this process is at, by upload: who asks meanwhile waits for the same. */
+  readonly #running = new Map<UploadId, Promise<boolean>>()
+
+  /** `engine` is asked for when it is needed, as this is a part of it. */
+  constructor(engine: () => Engine) {
+    this.#engine = engine
+  }
+
+  /**
+   * Publishes a complete upload that is to be published, or waits for whoever is at it; it is in its place when this
+   * resolves, and `upload_completed` was told. False when nothing is to be published. Throws `storage_full`,
+   * `storage_failed`, `registry_unavailable`; asking again goes on with it, and so does the sweep.
+   */
+  publish(id: UploadId): Promise<boolean> {
+    const running = this.#running.get(id)
+    if (running !== undefined) return running
+    const begun = this.#publish(id).finally(() => this.#running.delete(id))
+    this.#running.set(id, begun)
+    return begun
+  }
+
+  async #publish(id: UploadId): Promise<boolean> {
+    const engine = this.#engine()
+    const { publisher, registry } = engine
+    if (publisher === null) return false
+    for (;;) {
+      const turn = await patiently(() => registry.takePublication(id))
+      if (turn === null) return false
+      if (turn.outcome === 'done') return true
+      if (turn.outcome === 'ours') {
+        await carryOut(engine, publisher, turn.publication, turn.upload)
+        return true
+      }
+      await registry.handedBack(id, LOOK_AGAIN_MS)
+    }
+  }
+}
+
+async function carryOut(
+  engine: Engine,
+  publisher: Publisher,
+  publication: Publication,
+  upload: Upload,
+): Promise<void> {
+  try {
+    const published = await unlessMoved(() => publishOnce(engine, publisher, publication, upload))
+    if (published === null) return
+    engine.events.tell('upload_completed', { upload: published })
+  } catch (error) {
+    await giveBack(engine, upload.id)
+    throw error
+  }
+  if (engine.policy.retainPublished === 0) await release(engine, 0)
+}
+
+async function publishOnce(
+  engine: Engine,
+  publisher: Publisher,
+  publication: Publication,
+  upload: Upload,
+): Promise<Upload | null> {
+  const ready = await prepare(engine, publisher, publication, upload)
+  return patiently(() =>
+    engine.registry.publish(publication, (holder) => publisher.place(ready, publication.filename, holder)),
+  )
+}
+
+/** Begins again where blobs, or what was made of them, went away meanwhile: an assembly, or somebody who tidies up. */
+async function unlessMoved<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      const moved = isUploadError(error) && error.code === 'blob_gone'
+      if (!moved || attempt === MOVES) throw error
+    }
+  }
+}
+
+/** Where the bytes lie in several blobs, one is made of them first, which they share with the published file. */
+async function prepare(
+  engine: Engine,
+  publisher: Publisher,
+  publication: Publication,
+  upload: Upload,
+): Promise<ReadyFile> {
+  let extents = await extentsOf(engine, upload)
+  if (extents.length > 1 && engine.policy.assembly !== 'never') {
+    await assemble(engine, upload.id)
+    extents = await extentsOf(engine, upload)
+  }
+  return publisher.prepare(publication, extents, upload.length ?? 0)
+}
+
+async function extentsOf(engine: Engine, { id, owner }: Upload) {
+  const extents = await engine.registry.extents(id, owner)
+  if (extents === null) throw notFound()
+  return extents
+}
+
+async function giveBack(engine: Engine, id: UploadId): Promise<void> {
+  try {
+    await engine.registry.leavePublication(id)
+  } catch (error) {
+    engine.log.warn({ err: error, upload: id }, 'publishing goes on when this node is gone')
+  }
+}
+
+/** Lets go of bytes whose published file was there long enough. Returns of how many uploads. */
+export async function release(engine: Engine, retain: number, limit = 100): Promise<number> {
+  const { count, unreferenced } = await engine.registry.releasePublished(retain, limit)
+  await discard(engine, unreferenced)
+  return count
+}

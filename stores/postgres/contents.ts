@@ -1,0 +1,38 @@
+import type { Extent } from '../../src/upload/blob.js'
+import type { Prefix } from '../../src/upload/ports.js'
+import type { UploadId } from '../../src/upload/upload.js'
+import type { Database } from './database.js'
+import { type ExtentRow, toExtent } from './rows.js'
+
+/** Where the bytes of uploads lie. */
+export class Contents {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async extents(id: UploadId, owner: string | null): Promise<readonly Extent[] | null> {
+    const { s } = this.#database
+    const [row] = await this.#database.rows<{ extents: ExtentRow[] }>(
+      'extents',
+      `select ${s}.extents_between(u.id, 0, u.length) as extents from ${s}.uploads u
+       where u.id = ? and u.owner is not distinct from ?::text and ${s}.status_now(u) = 'complete'`,
+      [id, owner],
+    )
+    return row ? row.extents.map(toExtent) : null
+  }
+
+  async prefix(id: UploadId): Promise<Prefix | null> {
+    const { s } = this.#database
+    const [row] = await this.#database.rows<{ stop: string; extents: ExtentRow[] }>(
+      'prefix',
+      `select p.stop, ${s}.extents_between(p.id, 0, p.stop) as extents
+       from (select u.id, (${s}.describe(u)->>'offset')::bigint as stop from ${s}.uploads u
+             where u.id = ? and ${s}.status_now(u) <> 'expired' and not exists (
+               select from ${s}.publications where upload_id = u.id and released_at is not null)) p`,
+      [id],
+    )
+    return row ? { stop: Number(row.stop), extents: row.extents.map(toExtent) } : null
+  }
+}

@@ -1,0 +1,83 @@
+import type { Digest, DigestAlgorithm } from '../../src/upload/digest.js'
+import type { DigestTurn } from '../../src/upload/ports.js'
+import type { UploadId } from '../../src/upload/upload.js'
+import { type Database, ORPHANED } from './database.js'
+import type { NodeLease } from './node-lease.js'
+
+type TurnAnswer =
+  | { readonly outcome: 'known'; readonly bytes: string }
+  | { readonly outcome: 'ours'; readonly token: number }
+  | { readonly outcome: 'elsewhere' }
+
+/** Digests of whole contents: what is known, and whose turn it is to work one out. */
+export class Digests {
+  readonly #database: Database
+  readonly #lease: NodeLease
+  /** Tokens of the turns somebody here has. */
+  readonly #turns = new Set<number>()
+
+  constructor(database: Database, lease: NodeLease) {
+    this.#database = database
+    this.#lease = lease
+  }
+
+  async take(id: UploadId, algorithm: DigestAlgorithm): Promise<DigestTurn | null> {
+    const answer = await this.#lease.living((epoch) =>
+      this.#database.value<TurnAnswer | { readonly outcome: 'lapsed' } | null>(
+        'take_digest',
+        `select ${this.#database.s}.take_digest(?, ?, ?) as value`,
+        [id, algorithm, epoch],
+      ),
+    )
+    if (answer?.outcome === 'ours') this.#turns.add(answer.token)
+    if (answer?.outcome !== 'known') return answer
+    return { outcome: 'known', digest: { algorithm, bytes: Buffer.from(answer.bytes, 'hex') } }
+  }
+
+  /** The row goes when the content changes; what is said twice is true twice. */
+  async note(id: UploadId, token: number, digest: Digest): Promise<boolean> {
+    const { s, channel } = this.#database
+    const noted = await this.#database.rows(
+      'note_digest',
+      `with noted as (
+         update ${s}.digests set bytes = ?, epoch = null
+         where upload_id = ? and algorithm = ? and token = ? and (bytes is null or bytes = ?) returning upload_id)
+       select pg_notify(?, 'handed ' || upload_id) from noted`,
+      [digest.bytes, id, digest.algorithm, token, digest.bytes, channel],
+    )
+    this.#turns.delete(token)
+    return noted.length > 0
+  }
+
+  async leave(id: UploadId, token: number): Promise<void> {
+    const { s, channel } = this.#database
+    await this.#database.rows(
+      'leave_digest',
+      `with gone as (
+         delete from ${s}.digests where upload_id = ? and token = ? and bytes is null returning upload_id)
+       select pg_notify(?, 'handed ' || upload_id) from gone`,
+      [id, token, channel],
+    )
+    this.#turns.delete(token)
+  }
+
+  /** Gives back turns of this node that nobody here has: the answer to their taking was lost. */
+  async dropOrphans(): Promise<void> {
+    const { s, channel } = this.#database
+    const held = [...this.#turns]
+    const rows = await this.#database.rows<{ token: string | null }>(
+      'orphan_digests',
+      `with gone as (
+         delete from ${s}.digests where epoch = ? and bytes is null and token <> all(?::bigint[])
+           and taken_at < clock_timestamp() - interval '${ORPHANED}' returning upload_id),
+       told as materialized (select pg_notify(?, 'handed ' || upload_id) from gone),
+       kept as (select t.token from unnest(?::bigint[]) as t(token)
+                where exists (select from ${s}.digests d where d.epoch = ? and d.token = t.token))
+       select null as token from told union all select token from kept`,
+      [this.#lease.epoch, held, channel, held, this.#lease.epoch],
+    )
+    // Turns that ended without a word here: noted with the completion, or gone with the content.
+    const kept = new Set(rows.flatMap(({ token }) => (token === null ? [] : [Number(token)])))
+    for (const token of held) if (!kept.has(token)) this.#turns.delete(token)
+  }
+}
