@@ -1,6 +1,7 @@
 import { type ErrorCode, type Failure, failureOf, isPassing } from '../http/errors.js'
 import type { Reply, ReplyHeaders } from '../http/reply.js'
 import { thrownAnswer } from '../http/thrown-answer.js'
+import { UNAUTHENTICATED } from '../http/unauthenticated.js'
 import type { Exchange } from './exchange.js'
 import { json } from './json-reply.js'
 import type { Site } from './site.js'
@@ -41,11 +42,18 @@ export function failureReply({ engine }: Site, exchange: Exchange, error: unknow
   return json(STATUS[failure.code] ?? failure.status, bodyOf(exchange, failure), headersOf(failure.code))
 }
 
-function bodyOf({ method }: Exchange, { code, sentence }: Failure): object {
-  const words = WORDS[code] ?? sentence
+function bodyOf(exchange: Exchange, { code, sentence }: Failure): object {
+  const { method } = exchange
+  const words = code === 'unauthenticated' ? refusal(exchange, sentence) : (WORDS[code] ?? sentence)
   const read = method !== 'POST' && method !== 'PUT'
   if (read || FRAMEWORK.includes(code)) return { detail: words }
   return method === 'PUT' ? { status: false, error: words } : { status: false, message: words }
+}
+
+/** frago knows one scheme, and to it credentials of another, our `Bearer` included, were none. */
+function refusal({ request }: Exchange, sentence: string): string {
+  const knownScheme = /^\s*token(?:\s|$)/i.test(request.headers.authorization ?? '')
+  return knownScheme ? sentence : UNAUTHENTICATED.missing
 }
 
 function headersOf(code: ErrorCode): ReplyHeaders {

@@ -1,5 +1,11 @@
 import type { Reply } from '../http/reply.js'
+import type { Exchange } from './exchange.js'
 import { json } from './json-reply.js'
+
+/** What a browser asks before it lets a page of another origin send the request itself (Fetch standard, CORS). */
+export function isPreflight({ method, request }: Exchange): boolean {
+  return method === 'OPTIONS' && 'access-control-request-method' in request.headers
+}
 
 /** OPTIONS: what the address takes, for people, and what a browser asks before it lets a page of another origin in. */
 export function options(): Reply {

@@ -1,3 +1,4 @@
+import { failureOf } from '../http/errors.js'
 import { draining } from '../http/in-flight.js'
 import { mergeHeaders, type Reply } from '../http/reply.js'
 import { detail } from './detail.js'
@@ -7,7 +8,7 @@ import { finalize } from './finalize.js'
 import { json } from './json-reply.js'
 import { list } from './list.js'
 import { isMethod, METHODS } from './methods.js'
-import { options } from './options.js'
+import { isPreflight, options } from './options.js'
 import { putChunk } from './put-chunk.js'
 import { type Route, routeOf } from './route.js'
 import type { Site } from './site.js'
@@ -40,12 +41,23 @@ async function attempt(site: Site, exchange: Exchange, route: Route): Promise<Re
 async function dispatch(site: Site, exchange: Exchange, route: Route): Promise<Reply> {
   const { method } = exchange
   if (site.inFlight.draining) throw draining()
-  if (!route.slash && (method === 'GET' || method === 'HEAD')) return toSlash(exchange)
-  // Preflights carry no credentials.
-  if (method === 'OPTIONS') return options()
+  // Preflights carry no credentials, and no browser follows them elsewhere.
+  if (isPreflight(exchange)) return options()
+  if (!route.slash && method !== 'POST' && method !== 'PUT') return toSlash(exchange)
+  if (!isMethod(method)) return notAllowed(site, exchange)
   const owner = await site.identify(exchange.request)
-  if (!isMethod(method)) return json(405, { detail: `Method "${method}" not allowed.` })
+  if (method === 'OPTIONS') return options()
   return route.id === null ? ofCollection(site, exchange, owner) : ofUpload(site, exchange, route.id, owner)
+}
+
+/** Whoever must say who they are is asked that first; what they may do is not looked at. */
+async function notAllowed(site: Site, { method, request }: Exchange): Promise<Reply> {
+  try {
+    await site.identify(request)
+  } catch (error) {
+    if (failureOf(error).code !== 'forbidden') throw error
+  }
+  return json(405, { detail: `Method "${method}" not allowed.` })
 }
 
 async function ofCollection(site: Site, exchange: Exchange, owner: string | null): Promise<Reply> {
@@ -60,7 +72,7 @@ async function ofUpload(site: Site, exchange: Exchange, id: string, owner: strin
   return detail(site, id, owner)
 }
 
-/** Django sends readers on to the address with the slash; writers, which it turned into readers, are served at once. */
+/** Django sends everybody on to the address with the slash. Writers, whom that turned into readers, are served at once. */
 function toSlash({ path, query }: Exchange): Reply {
   const headers = { 'Content-Type': 'text/html; charset=utf-8', Location: `${path}/${query}` }
   return { status: 301, headers, body: '' }

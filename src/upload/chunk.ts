@@ -62,10 +62,10 @@ export class Chunk {
 
   /**
    * Stores what the source yields, up to the size of the chunk; a later call replaces what an earlier one stored.
-   * Says whether there was more. Throws `request_incomplete` (the source broke off), `upload_busy` (somebody else asks
+   * Throws `request_incomplete` (the source broke off), `upload_busy` (somebody else asks
    * for the range while the source stands still), the signal's reason, `storage_full`, `storage_failed`.
    */
-  async write(source: Readable, signal: AbortSignal): Promise<{ stored: number; more: boolean }> {
+  async write(source: Readable, signal: AbortSignal): Promise<void> {
     const hasher = this.#claim.replaces?.stop === this.#request.stop ? createHasher(COMPARED_BY) : null
     const stalled = yieldWhenStalled(this.#claim.yielded)
     this.#written = true
@@ -78,7 +78,7 @@ export class Chunk {
         onStored: () => stalled.moved(),
       }).done
       this.#hasher = hasher
-      return read(result, signal)
+      checkEnd(result, signal)
     } finally {
       stalled.stop()
     }
@@ -160,12 +160,12 @@ export class Chunk {
   }
 }
 
-function read(result: WriteResult, signal: AbortSignal): { stored: number; more: boolean } {
+/** A source that had more than there is room for is the caller's to complain about. */
+function checkEnd(result: WriteResult, signal: AbortSignal): void {
   switch (result.ended) {
     case 'end':
-      return { stored: result.stored, more: false }
     case 'limit':
-      return { stored: result.stored, more: true }
+      return
     case 'cut':
       throw new UploadError(
         'request_incomplete',

@@ -17,7 +17,8 @@ export function decode(bytes: Buffer, charset: string | null, fatal: boolean): s
 export function encodingOf(charset: string | null): string {
   if (charset === null) return 'utf-8'
   try {
-    return new TextDecoder(charset).encoding
+    // Python's own spelling of a label that the encoding standard has without the hyphen.
+    return new TextDecoder(charset.replace(/^latin[-_]1$/i, 'latin1')).encoding
   } catch {
     // A RangeError: the label is none of the encoding standard's. Django takes UTF-8 then, too.
     return 'utf-8'

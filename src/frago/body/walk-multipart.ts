@@ -151,6 +151,7 @@ function decoded(part: Readable): Readable {
 
 function openParser(type: string): InstanceType<typeof Busboy> {
   try {
+    if (/;\s*boundary=(?:"")?\s*(?:;|$)/i.test(type)) throw new TypeError('The boundary is empty.')
     return new Busboy({
       headers: { 'content-type': type },
       defCharset: encodingOf(charsetOf(type)),
