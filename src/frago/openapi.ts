@@ -280,6 +280,6 @@ const HEAD = { default: { description: 'The status and headers GET would have.' 
 
 const PREFLIGHT = {
   summary: 'What the address takes',
-  security: [{}],
+  description: 'Preflights of browsers need no credentials.',
   responses: { 200: { description: 'Methods and media types.', content: { 'application/json': {} } } },
 }
