@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
+import { isReservedName } from '../../src/upload/filename.js'
 import { builtDist } from '../support/built.js'
 import { actUntilDoom, store } from '../support/chunk-torture/actions.js'
 import { FragoClient } from '../support/chunk-torture/frago-client.js'
@@ -51,6 +52,7 @@ test(`1 GiB in ${CHUNKS} chunks by ${CLIENTS} processes, all killed three times 
   const chunkSize = GIB / CHUNKS
   const program = await compileSender(await made('program'))
   const acknowledged = new Map<number, Acknowledged>()
+  let cut = 0
   let server = await group.start()
   const upload = await new FragoClient(baseOf(server)).start('1 GiB.bin', GIB)
   const send = () =>
@@ -72,6 +74,7 @@ test(`1 GiB in ${CHUNKS} chunks by ${CLIENTS} processes, all killed three times 
     }
     await expectInvariants(group.schema, blobs(), `after kill ${kill}`)
     expect(failuresIn(server)).toEqual([])
+    cut += await group.count('select count(*) from $s.claims')
     server = await group.start()
     await expectTakenOver(group.schema)
     const listed = await listedAt(server, upload)
@@ -84,6 +87,7 @@ test(`1 GiB in ${CHUNKS} chunks by ${CLIENTS} processes, all killed three times 
     expect(listed.length).toBeLessThanOrEqual(acknowledged.size + kill * CLIENTS)
     await expectTakesDifferentBytesSeriously(server, upload, bytes, pick([...acknowledged.values()], random))
   }
+  expect(cut, 'chunks that were under way when all was killed').toBeGreaterThan(0)
   const last = send()
   for (const exit of await last.exited) expect(exit, last.errors).toEqual({ code: 0, signal: null })
   for (const each of last.acknowledged) {
@@ -96,7 +100,7 @@ test(`1 GiB in ${CHUNKS} chunks by ${CLIENTS} processes, all killed three times 
   expect(await client.list(upload)).toMatchObject({ status: 'complete' })
   expect(await sha256Of(join(group.dataDir, 'assembled', '1 GiB.bin'))).toBe(digests.sha256)
   expect(await downloadedDigest(at(server.endpoint, upload))).toBe(digests.sha256)
-  expect(await readdir(join(group.dataDir, 'assembled'))).toEqual(['1 GiB.bin'])
+  expect(await published()).toEqual(['1 GiB.bin'])
   for (const { start, stop, digest } of acknowledged.values()) expect(digest).toBe(bytes.sha256(start, stop))
   await expectNothingLeft(server)
 })
@@ -120,11 +124,12 @@ test(`${ROUNDS} uploads of chunks that come in any order, again, and with other 
 }, async () => {
   const random = seededRandom(SEED)
   const names: string[] = []
-  const seen = { late: 0, killedAtTheEnd: 0 }
+  const seen = { chunksUnderWay: 0, unansweredAndStored: 0, finishing: 0 }
   let server = await group.start()
   const again = async () => {
     await server.kill()
     await expectInvariants(group.schema, blobs(), 'after a kill')
+    seen.chunksUnderWay += await group.count('select count(*) from $s.claims')
     expect(failuresIn(server)).toEqual([])
     server = await group.start()
     await expectTakenOver(group.schema)
@@ -137,7 +142,7 @@ test(`${ROUNDS} uploads of chunks that come in any order, again, and with other 
     for (let kill = 0; kill < KILLS; kill++) {
       await workUntilDoom(server, ledger, random)
       await again()
-      seen.late += ledger.settle(await new FragoClient(baseOf(server)).list(upload)).late
+      seen.unansweredAndStored += ledger.settle(await new FragoClient(baseOf(server)).list(upload)).late
     }
     await makeWhole(server, ledger)
     const digests = digestsOf(ledger.content())
@@ -150,7 +155,7 @@ test(`${ROUNDS} uploads of chunks that come in any order, again, and with other 
       if ((await answer) !== null) {
         expect((await answer)?.status).toBe(201)
         complete = true
-      } else seen.killedAtTheEnd++
+      } else seen.finishing++
       if (complete) expect(listed.status).toBe('complete')
       complete = listed.status === 'complete'
       if (!complete) ledger.settle(listed)
@@ -162,9 +167,9 @@ test(`${ROUNDS} uploads of chunks that come in any order, again, and with other 
     expect(await client.list(upload)).toEqual({ status: 'complete', chunks: [] })
     expect(await sha256Of(join(group.dataDir, 'assembled', name))).toBe(digests.sha256)
     expect(await downloadedDigest(at(server.endpoint, upload))).toBe(digests.sha256)
-    expect(await readdir(join(group.dataDir, 'assembled'))).toEqual(names)
+    expect(await published()).toEqual([...names].sort())
   }
-  console.log(`what was killed: ${JSON.stringify(seen)}`)
+  console.log(`killed while under way: ${JSON.stringify(seen)}`)
   await expectNothingLeft(server)
 })
 
@@ -231,6 +236,12 @@ async function listedAt(server: ServerProcess, upload: string) {
 
 function blobs(): string {
   return join(group.dataDir, 'blobs')
+}
+
+/** Names of finished files. Copies that a killed server was making have names of their own, and stay for a day. */
+async function published(): Promise<readonly string[]> {
+  const names = await readdir(join(group.dataDir, 'assembled'))
+  return names.filter((name) => !isReservedName(name)).sort()
 }
 
 async function made(name: string): Promise<string> {
