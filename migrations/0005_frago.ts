@@ -52,6 +52,8 @@ create table ${s}.publications (
   epoch bigint,
   taken_at timestamptz,
   published_at timestamptz,
+  -- The node that published it.
+  published_by bigint,
   -- The bytes besides the published file were let go.
   released_at timestamptz,
   -- The upload is gone: the file goes next, then this row.
@@ -326,6 +328,54 @@ begin
   if c.yield_requested_at is not null then perform pg_notify(p_channel, 'handed ' || p_id); end if;
   return jsonb_build_object('outcome', 'recorded', 'completed', false,
     'upload', ${s}.describe(p_id), 'finals', '[]'::jsonb, 'unreferenced', gone);
+end $$;
+
+-- Whether a claim writes to a lost blob, or appends to one that is lost from p_start on.
+create function ${s}.meets_lost(c ${s}.claims, p_lost uuid, p_start bigint) returns boolean language sql stable as $$
+  select case when c.append then c.range && int8range(p_start, null)
+    else exists (select from ${s}.extents e where e.upload_id = c.upload_id and e.blob_id = p_lost
+                 and c.range && int8range(e.start, e.stop)) end
+$$;
+
+-- The file of a blob is gone: nothing of an upload in progress is promised to lie in it any more. What was to lie there
+-- gets a blob without bytes instead. Of a tus upload, all before the first lost byte is kept.
+create function ${s}.forget_lost(p_channel text, p_id uuid, p_lost uuid, p_epoch bigint, p_blob uuid) returns jsonb
+language plpgsql as $$
+declare
+  u ${s}.uploads;
+  v_start bigint;
+  v_first bigint;
+begin
+  if not ${s}.alive(p_epoch) then return '{"outcome": "lapsed"}'; end if;
+  select * into u from ${s}.uploads where id = p_id for no key update;
+  if not found or ${s}.status_now(u) <> 'in_progress' then return '{"outcome": "nothing"}'; end if;
+  select min(start) into v_start from ${s}.extents where upload_id = p_id and blob_id = p_lost;
+  if v_start is null then return '{"outcome": "nothing"}'; end if;
+  delete from ${s}.digests where upload_id = p_id;
+  -- Whoever writes there, or goes on behind it, would record bytes that are not there.
+  perform pg_notify(p_channel, 'yield ' || c.token) from ${s}.claims c
+    where c.upload_id = p_id and ${s}.meets_lost(c, p_lost, v_start);
+  delete from ${s}.claims c where c.upload_id = p_id and ${s}.meets_lost(c, p_lost, v_start);
+  if u.protocol = 'tus' then
+    perform ${s}.move_aside(p_id, v_start, null, p_blob, p_epoch);
+    delete from ${s}.received where upload_id = p_id and v_start = 0;
+    update ${s}.received set stop = v_start, token = null where upload_id = p_id and stop > v_start;
+  else
+    with gone as (
+      delete from ${s}.received r where r.upload_id = p_id and exists (
+        select from ${s}.extents e where e.upload_id = p_id and e.blob_id = p_lost
+          and r.start < coalesce(e.stop, r.stop) and r.stop > e.start)
+      returning r.start)
+    select min(start) into v_first from gone;
+    update ${s}.uploads set prefix = v_first where id = p_id and v_first < prefix;
+    perform ${s}.lock_blobs(array[p_lost]);
+    insert into ${s}.blobs (id, epoch) values (p_blob, p_epoch);
+    -- At the same places, so that pieces of one blob stay pieces of one.
+    update ${s}.extents set blob_id = p_blob where upload_id = p_id and blob_id = p_lost;
+    perform ${s}.doom(array[p_lost]);
+  end if;
+  perform pg_notify(p_channel, 'handed ' || p_id);
+  return '{"outcome": "forgotten"}';
 end $$;
 
 create or replace function ${s}.create_stored(

@@ -5,7 +5,8 @@ export async function up(knex: Knex, s: string): Promise<void> {
   await knex.raw(`
 -- The lock keeps apart those who take a turn and those who change the content: a turn taken before the change goes
 -- with it, and one taken after sees it.
-create function ${s}.take_digest(p_id uuid, p_algorithm text, p_epoch bigint) returns jsonb language plpgsql as $$
+create function ${s}.take_digest(p_channel text, p_id uuid, p_algorithm text, p_epoch bigint) returns jsonb
+language plpgsql as $$
 declare
   u ${s}.uploads;
   d ${s}.digests;
@@ -14,11 +15,18 @@ begin
   if not ${s}.alive(p_epoch) then return '{"outcome": "lapsed"}'; end if;
   select * into u from ${s}.uploads where id = p_id for no key update;
   if not found or ${s}.status_now(u) = 'expired' then return null; end if;
+  if u.status = 'complete' and u.digest_algorithm = p_algorithm then
+    return jsonb_build_object('outcome', 'known', 'bytes', encode(u.digest_bytes, 'hex'));
+  end if;
   select * into d from ${s}.digests where upload_id = p_id and algorithm = p_algorithm;
   if d.bytes is not null then
     return jsonb_build_object('outcome', 'known', 'bytes', encode(d.bytes, 'hex'));
   end if;
-  if d.epoch <> p_epoch and ${s}.alive(d.epoch) then return '{"outcome": "elsewhere"}'; end if;
+  if d.epoch <> p_epoch and ${s}.alive(d.epoch) then
+    -- Whoever has the turn may be waiting for bytes that are there by now.
+    perform pg_notify(p_channel, 'digest ' || p_id);
+    return '{"outcome": "elsewhere"}';
+  end if;
   insert into ${s}.digests (upload_id, algorithm, epoch) values (p_id, p_algorithm, p_epoch)
     on conflict (upload_id, algorithm) do update
     set token = excluded.token, epoch = excluded.epoch, taken_at = excluded.taken_at
@@ -76,6 +84,8 @@ begin
   if u.length > 0 then insert into ${s}.received (upload_id, start, stop) values (p_id, 0, u.length); end if;
   update ${s}.uploads set status = 'complete', completed_at = clock_timestamp(), expires_at = null,
     digest_algorithm = p_algorithm, digest_bytes = p_bytes where id = p_id;
+  -- The upload has its digest now. Turns for others go on: their content does not change any more.
+  delete from ${s}.digests where upload_id = p_id and (bytes is not null or algorithm = p_algorithm);
   if cardinality(pieces) > 1 then insert into ${s}.assemblies (upload_id) values (p_id); end if;
   if p_publish_as is not null then
     insert into ${s}.publications (upload_id, filename, epoch, taken_at)
@@ -114,7 +124,7 @@ begin
   select * into p from ${s}.publications where upload_id = p_id for no key update;
   if not found or p.doomed_at is not null then return null; end if;
   if p.published_at is not null then
-    return jsonb_build_object('outcome', 'done', 'upload', ${s}.describe(p_id));
+    return jsonb_build_object('outcome', 'done', 'upload', ${s}.describe(p_id), 'by', p.published_by);
   end if;
   -- One that is doomed has the name until its file was removed, and must be found under its next one.
   select * into h from ${s}.publications where name = p.filename and upload_id <> p_id
@@ -123,25 +133,27 @@ begin
 end $$;
 
 create function ${s}.end_publishing(
-  p_channel text, p_id uuid, p_name text, p_identity text, p_holder uuid, p_holder_name text
+  p_channel text, p_id uuid, p_name text, p_identity text, p_holder uuid, p_holder_name text, p_epoch bigint
 ) returns jsonb language plpgsql as $$
 begin
   update ${s}.publications set name = p_holder_name where upload_id = p_holder and p_holder_name is not null;
-  update ${s}.publications set name = p_name, identity = p_identity, published_at = clock_timestamp(), epoch = null
-    where upload_id = p_id;
+  update ${s}.publications set name = p_name, identity = p_identity, published_at = clock_timestamp(), epoch = null,
+    published_by = p_epoch where upload_id = p_id;
   perform pg_notify(p_channel, 'handed ' || p_id);
   return ${s}.describe(p_id);
 end $$;
 
 create function ${s}.release_published(p_retain interval, p_limit int) returns jsonb language plpgsql as $$
 declare
+  -- A clock that goes on would be asked for each row, and bound no index.
+  v_due timestamptz := clock_timestamp() - p_retain;
   v_id uuid;
   blobs uuid[];
   released int := 0;
   gone jsonb := '[]';
 begin
   for v_id in select u.id from ${s}.publications p join ${s}.uploads u on u.id = p.upload_id
-    where p.published_at <= clock_timestamp() - p_retain and p.released_at is null and p.doomed_at is null
+    where p.published_at <= v_due and p.released_at is null and p.doomed_at is null
     order by p.published_at limit p_limit for no key update of u skip locked
   loop
     -- Another may have come between the look and the lock.
@@ -195,13 +207,14 @@ end $$;
 
 create or replace function ${s}.expire_due(p_limit int) returns jsonb language plpgsql as $$
 declare
+  v_now timestamptz := clock_timestamp();
   u ${s}.uploads;
   blobs uuid[];
   ended jsonb := '[]';
   gone jsonb := '[]';
 begin
   for u in select * from ${s}.uploads d
-    where d.expires_at <= clock_timestamp() and d.status <> 'expired' and not ${s}.held(d.id)
+    where d.expires_at <= v_now and d.status <> 'expired' and not ${s}.held(d.id)
       and (d.status = 'in_progress' or (d.kind = 'partial' and not ${s}.awaited(d.id)))
     order by d.expires_at limit p_limit for update skip locked
   loop

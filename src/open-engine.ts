@@ -1,3 +1,4 @@
+import { isAbsolute, relative, resolve } from 'node:path'
 import type { Knex } from 'knex'
 import { DiskByteStore } from '../stores/disk/byte-store.js'
 import { type DirectoryOf, DiskPublisher } from '../stores/disk/publisher.js'
@@ -154,5 +155,6 @@ function subjectOf(
   { dataDir, blobsDirectory, assembledDirectory }: Config,
 ): string {
   const directory = name === 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH' ? blobsDirectory : assembledDirectory
-  return directory.startsWith(dataDir) ? 'DATA_DIR' : name
+  const below = relative(resolve(dataDir), resolve(directory))
+  return below.startsWith('..') || isAbsolute(below) ? name : 'DATA_DIR'
 }

@@ -39,9 +39,9 @@ export function readAuthentication(reader: SettingsReader): AuthenticationConfig
       (authenticated ? 'user' : 'anonymous'),
   }
   if (config.jwtSecret !== null && Buffer.byteLength(config.jwtSecret) < SECRET_BYTES) {
-    reader.warn(
+    reader.problem(
       'JWT_SECRET',
-      `is shorter than ${SECRET_BYTES} bytes: whoever has one JWT can try secrets at leisure`,
+      `must have at least ${SECRET_BYTES} bytes, or whoever has one JWT can try secrets at leisure`,
     )
   }
   if (config.identifierMode === 'device' && !authenticated) {

@@ -8,7 +8,7 @@ import { expiration } from './values.js'
 
 /** What governs the facade for clients of frago, and the files it shares with tus. */
 export interface FragoConfig {
-  /** RETAIN_PUBLISHED, in ms from completion. Null (default, `forever`): the server keeps its own copy. 0: none. */
+  /** RETAIN_PUBLISHED, in ms since it was published. Null (default, `forever`): the server keeps its own copy. 0: none. */
   readonly retainPublished: number | null
   /** CHUNKED_UPLOADER_CHECKSUM_TYPE. Default `md5`: of digests whose algorithm the client does not name. */
   readonly checksumType: FileDigestAlgorithm

@@ -116,7 +116,7 @@ export const SETTINGS = [
     name: 'RETAIN_PUBLISHED',
     default: 'forever',
     description:
-      'How long after its completion the server keeps the bytes of an upload that was published under its filename; a duration or `forever`. `0`: the published file is the only copy. Afterwards a download answers 410.',
+      'How long after it was published under its filename the server keeps the bytes of an upload; a duration or `forever`. `0`: the published file is the only copy. Afterwards a download answers 410.',
   },
   {
     name: 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH',

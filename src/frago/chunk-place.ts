@@ -4,7 +4,7 @@ import { type ContentRange, isWithin, outside } from './content-range.js'
 import type { Site } from './site.js'
 
 /** Where the bytes of a chunk go. One that is refused takes none, and says why when all else was found to be right. */
-export type ChunkPlace = Pick<Chunk, 'write' | 'finish' | 'abandon'>
+export type ChunkPlace = Pick<Chunk, 'signal' | 'write' | 'finish' | 'abandon'>
 
 /**
  * Claims the range of a chunk. What the real frago did not look at, such as overlaps and ends beyond the file, is
@@ -54,6 +54,7 @@ function totalMismatch(cause?: unknown): UploadError {
 
 function refusing(reason: Error): ChunkPlace {
   return {
+    signal: new AbortController().signal,
     // Whoever writes reads the rest, as with a chunk that is longer than its range.
     write: async () => undefined,
     finish: () => Promise.reject(reason),

@@ -17,9 +17,11 @@ export async function putChunk(
 ): Promise<Reply> {
   const range = await rangeOf(site, exchange, id, owner)
   const place = await placeFor(site, id, owner, range)
+  // Somebody who waits for the range must not wait for the rest of a body that brings nothing to it.
+  const signal = AbortSignal.any([exchange.signal, place.signal])
   let settled = false
   try {
-    checkSize(range, await storeFile(exchange, place))
+    checkSize(range, await storeFile({ ...exchange, signal }, place))
     settled = true
     return answer(range, await place.finish())
   } finally {

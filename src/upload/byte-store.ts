@@ -36,6 +36,12 @@ export interface BlobWrite {
   durable(): Promise<number>
 }
 
+/** What a byte store may have besides, where each blob is a file that any thread of this process can read. */
+export interface LocalFiles {
+  /** Path of the blob's file, whether it is there or not. Byte n of the blob is byte n of the file. */
+  pathOf(blob: Blob): string
+}
+
 /**
  * Bytes by blob. Knows nothing of owners, HTTP or protocols. Errors: `storage_full`, `storage_failed`, `blob_gone`.
  */
@@ -46,6 +52,11 @@ export interface ByteStore {
   read(blob: Blob, start: number, stop: number): Readable
   /** Removes the bytes; absence is no error. Durable when it resolves. */
   remove(blob: Blob): Promise<void>
+  /**
+   * Whether a blob that had bytes is surely gone while the store itself is there. False in any doubt: a disk that is not
+   * mounted must never look like lost bytes. Rejects with a coded error where the store cannot be asked.
+   */
+  isLost(blob: Blob): Promise<boolean>
   /**
    * Copies extents, in order, into `target`, going on at byte `copied`. Calls `onCopied` with durable totals; stops
    * when it answers false.

@@ -4,11 +4,12 @@ import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
 import { busy, isUploadError, notFound, UploadError } from './errors.js'
+import { forgetLost, isGone } from './forget-lost.js'
 import { handBack, takeClaim } from './hold.js'
 import { patiently } from './patience.js'
 import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
 import type { Upload, UploadId, UploadProtocol } from './upload.js'
-import { yieldWhenStalled } from './yield-when-stalled.js'
+import { YieldWhenStalled } from './yield-when-stalled.js'
 
 export interface ChunkRequest {
   readonly id: UploadId
@@ -46,6 +47,7 @@ export class Chunk {
   readonly #engine: Engine
   readonly #claim: Claim
   readonly #request: ChunkRequest
+  readonly #yielding: YieldWhenStalled
   /** Hashes what is written, where it may turn out to be a duplicate. */
   #hasher: Hasher | null = null
   #written = false
@@ -54,6 +56,12 @@ export class Chunk {
     this.#engine = engine
     this.#claim = claim
     this.#request = request
+    this.#yielding = new YieldWhenStalled(claim.yielded)
+  }
+
+  /** Aborts when the range is to be given up, since somebody else waits for it and too little comes. */
+  get signal(): AbortSignal {
+    return this.#yielding.signal
   }
 
   get size(): number {
@@ -62,26 +70,23 @@ export class Chunk {
 
   /**
    * Stores what the source yields, up to the size of the chunk; a later call replaces what an earlier one stored.
-   * Throws `request_incomplete` (the source broke off), `upload_busy` (somebody else asks
-   * for the range while the source stands still), the signal's reason, `storage_full`, `storage_failed`.
+   * Throws `request_incomplete` (the source broke off), the signal's reason, `claim_lost` (what was there before is lost,
+   * and has to be sent again), `storage_full`, `storage_failed`.
    */
   async write(source: Readable, signal: AbortSignal): Promise<void> {
-    const hasher = this.#claim.replaces?.stop === this.#request.stop ? createHasher(COMPARED_BY) : null
-    const stalled = yieldWhenStalled(this.#claim.yielded)
+    const { blob, blobOffset, fresh, replaces } = this.#claim
+    const hasher = replaces?.stop === this.#request.stop ? createHasher(COMPARED_BY) : null
     this.#written = true
-    try {
-      const result = await this.#engine.bytes.write(this.#claim.blob, this.#claim.blobOffset, source, {
-        limit: this.size,
-        fresh: this.#claim.fresh,
-        signal: AbortSignal.any([signal, stalled.signal]),
-        ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),
-        onStored: () => stalled.moved(),
-      }).done
-      this.#hasher = hasher
-      checkEnd(result, signal)
-    } finally {
-      stalled.stop()
-    }
+    const result = await this.#engine.bytes.write(blob, blobOffset, source, {
+      limit: this.size,
+      fresh,
+      signal,
+      ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),
+      onStored: () => this.#yielding.moved(),
+    }).done
+    this.#hasher = hasher
+    if (isGone(result.error)) await forgetLost(this.#engine, this.#request.id, [blob])
+    checkEnd(result, signal)
   }
 
   /**
@@ -89,6 +94,7 @@ export class Chunk {
    * `upload_not_found`; the chunk is then abandoned.
    */
   async finish(): Promise<StoredChunk> {
+    this.#yielding.stop()
     const upload = await this.#findIfDuplicate()
     if (upload !== null) return { outcome: 'duplicate', upload }
     const recorded = await this.#record()
@@ -99,6 +105,7 @@ export class Chunk {
 
   /** Leaves the upload as it was. Never throws. */
   async abandon(): Promise<void> {
+    this.#yielding.stop()
     await handBack(this.#engine, this.#claim)
     await this.#dropOwnBlob()
   }
@@ -109,7 +116,7 @@ export class Chunk {
     const arrived = this.#hasher.digest()
     let keep = false
     try {
-      keep = !digestsEqual(arrived, await this.#digestOf(this.#claim.replaces.extents))
+      keep = !(await this.#areStored(arrived, this.#claim.replaces.extents))
       if (keep) return null
       const found = await this.#engine.registry.find(this.#request.id, this.#request.owner)
       if (found === null) throw notFound()
@@ -126,7 +133,7 @@ export class Chunk {
       await handBack(this.#engine, this.#claim)
       // A commit whose answer was lost may stand: then a row promises these bytes. The sweep of this epoch decides.
       const unsure = !isUploadError(error) || error.code === 'registry_unavailable'
-      if (!unsure) await this.#dropOwnBlob()
+      if (!unsure && !(await this.#hasRow())) await this.#dropOwnBlob()
       throw error
     }
   }
@@ -137,6 +144,27 @@ export class Chunk {
     this.#engine.events.tell('chunk_received', { upload, start, stop })
     const { followed } = this.#engine.policy
     if (followed !== null) this.#engine.digests.follow(upload, followed)
+  }
+
+  /** An earlier attempt may have counted, and its chunk been replaced in part since: then others refer to the blob. */
+  async #hasRow(): Promise<boolean> {
+    const { id, epoch } = this.#claim.blob
+    try {
+      return (await this.#engine.registry.knownBlobs(epoch, [id])).has(id)
+    } catch (error) {
+      this.#engine.log.warn({ err: error }, 'bytes of a chunk that may count are left to the sweep')
+      return true
+    }
+  }
+
+  /** Bytes that are gone are the same as none: whoever sends them again mends the upload (NOTES of frago, row 20). */
+  async #areStored(arrived: Digest, extents: readonly Extent[]): Promise<boolean> {
+    try {
+      return digestsEqual(arrived, await this.#digestOf(extents))
+    } catch (error) {
+      if (isGone(error)) return false
+      throw error
+    }
   }
 
   async #digestOf(extents: readonly Extent[]): Promise<Digest> {

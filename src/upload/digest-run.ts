@@ -5,8 +5,8 @@ import { HashThreadLost, type HashThreads, type RemoteHasher } from './hash-thre
 import type { Logger } from './log.js'
 import { patiently } from './patience.js'
 import type { DigestTurn, UploadRegistry } from './ports.js'
-import { PrefixReader, type PrefixReaderParts } from './prefix-reader.js'
-import { Rest } from './rest.js'
+import { PrefixReader, type PrefixReaderParts, type PrefixTaker } from './prefix-reader.js'
+import { type Looks, Rest } from './rest.js'
 import { unlessAborted } from './unless-aborted.js'
 import type { UploadId } from './upload.js'
 
@@ -24,6 +24,8 @@ export interface DigestRunLimits {
   readonly idle: number
   /** Before a content that changed is begun again, in ms; doubled each time, since changes come in bursts. */
   readonly again: number
+  /** How often it looks for chunks that went to other nodes. */
+  readonly looks: Looks
 }
 
 export interface DigestRunParts extends PrefixReaderParts {
@@ -64,7 +66,7 @@ export class DigestRun {
   readonly #subject: DigestSubject
   readonly #rested: () => void
   readonly #stopping = new AbortController()
-  readonly #rest = new Rest()
+  readonly #rest: Rest
   #starts = 0
   #waiting = 0
   #changed = false
@@ -76,13 +78,19 @@ export class DigestRun {
     this.#parts = parts
     this.#subject = subject
     this.#rested = rested
+    this.#rest = new Rest(parts.limits.looks)
     this.done = this.#run()
   }
 
   /** There may be more bytes. Pokes while it is at work are one. */
   poke(): void {
-    this.#poked = true
     this.#rest.came()
+    this.look()
+  }
+
+  /** Another node waits for it: a look at what is there, at once. */
+  look(): void {
+    this.#poked = true
     this.#rest.end()
   }
 
@@ -192,15 +200,21 @@ export class DigestRun {
   }
 
   #readerFor(hasher: RemoteHasher): PrefixReader {
-    return new PrefixReader(this.#parts, this.#subject, {
+    const taker: PrefixTaker = {
       take: async (block) => {
         await hasher.update(block)
         this.#rest.came()
       },
+      takeFrom: async (files) => {
+        const outcome = await hasher.updateFrom(files, taker)
+        if (outcome.hashed > 0) this.#rest.came()
+        return outcome
+      },
       changed: () => this.changed(),
       isAwaited: () => this.isAwaited,
       isInterrupted: () => this.#interrupted,
-    })
+    }
+    return new PrefixReader(this.#parts, this.#subject, taker)
   }
 
   async #restUnlessDue(): Promise<void> {

@@ -12,7 +12,7 @@ export interface UploadEventMap {
   upload_completed: [{ upload: Upload }]
   /** A digest did not fit; nothing of the checked bytes was kept (tus), or the upload stays open (frago). */
   checksum_failed: [{ upload: Upload }]
-  /** The content of a final now lies in one blob. */
+  /** The content of a final, or of an upload whose chunks lay in several blobs, now lies in one. */
   upload_assembled: [{ upload: Upload }]
   /** The upload expired, or a waiting final lost a part. Its bytes are gone or going. */
   upload_expired: [{ upload: Upload }]

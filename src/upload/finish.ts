@@ -2,6 +2,7 @@ import type { CompleteOutcome } from './completion.js'
 import { type Digest, digestSize, digestsEqual } from './digest.js'
 import type { Engine } from './engine.js'
 import { expired, isUploadError, notFinished, notFound, released, UploadError } from './errors.js'
+import { forgetLostPrefix, isGone } from './forget-lost.js'
 import { patiently } from './patience.js'
 import type { WorkedOut } from './prefix-digests.js'
 import type { Upload, UploadId, UploadProtocol } from './upload.js'
@@ -51,15 +52,31 @@ async function complete(
   upload: Upload,
   expected: Digest | null,
 ): Promise<Extract<CompleteOutcome, { outcome: 'complete' }>> {
-  const { id, owner, protocol } = upload
-  const publishAs = engine.publisher?.nameOf(upload) ?? null
   for (;;) {
     const worked = expected && (await compared(engine, upload, expected))
-    const { digest, token } = worked ?? { digest: null, token: null }
-    const outcome = await patiently(() =>
-      engine.registry.complete({ id, owner, protocol, digest, token, publishAs }),
-    )
-    if (outcome.outcome === 'complete') return outcome
+    const outcome = await completeOnce(engine, upload, worked)
+    if (outcome.outcome === 'changed') continue
+    // Somebody else was first, and with another digest perhaps: this one must not be waited for.
+    if (!outcome.first && worked !== null) await engine.digests.note(upload.id, worked)
+    return outcome
+  }
+}
+
+async function completeOnce(
+  engine: Engine,
+  upload: Upload,
+  worked: WorkedOut | null,
+): Promise<CompleteOutcome> {
+  const { id, owner, protocol } = upload
+  const publishAs = engine.publisher?.nameOf(upload) ?? null
+  const { digest, token } = worked ?? { digest: null, token: null }
+  const request = { id, owner, protocol, digest, token, publishAs }
+  try {
+    return await patiently(() => engine.registry.complete(request))
+  } catch (error) {
+    // It may have counted, with its answer lost; then the turn to publish is ours, and nobody else would take it.
+    await engine.publishing.leave(id)
+    throw error
   }
 }
 
@@ -68,7 +85,7 @@ async function compared(engine: Engine, upload: Upload, expected: Digest): Promi
   const worked = await digestOf(engine, upload, expected)
   if (worked !== null && digestsEqual(worked.digest, expected)) return worked
   if (worked !== null) await engine.digests.note(upload.id, worked)
-  engine.events.tell('checksum_failed', { upload })
+  if (upload.status === 'in_progress') engine.events.tell('checksum_failed', { upload })
   throw new UploadError('checksum_mismatch', `The ${expected.algorithm} checksum does not fit the file.`)
 }
 
@@ -83,8 +100,15 @@ async function digestOf(
   try {
     return await engine.digests.digest(upload, algorithm)
   } catch (error) {
-    const bytesGone =
-      isUploadError(error) && error.code === 'upload_not_found' && upload.status === 'complete'
-    throw bytesGone ? released() : error
+    throw await explained(engine, upload, error)
   }
+}
+
+/** What became of the content while it was hashed. */
+async function explained(engine: Engine, { id, owner, status }: Upload, error: unknown): Promise<unknown> {
+  if (isGone(error) && (await forgetLostPrefix(engine, id))) return notFinished()
+  if (!isUploadError(error) || error.code !== 'upload_not_found') return error
+  if (status === 'complete') return released()
+  const found = await engine.registry.find(id, owner)
+  return found?.upload.status === 'expired' ? expired() : error
 }

@@ -4,15 +4,24 @@
  * tests run from the sources.
  */
 import { createHash } from 'node:crypto'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 
 /** @typedef {import('./hash-threads.js').HashCall} HashCall */
 /** @typedef {import('./hash-threads.js').HashAnswer} HashAnswer */
+/** @typedef {import('./hash-threads.js').FileRange} FileRange */
+/** @typedef {import('./hash-threads.js').FilesHashed} FilesHashed */
 /** @typedef {{ update(bytes: Uint8Array): void, digest(): Uint8Array }} LocalHasher */
 
 if (parentPort === null) throw new Error('This file is for a thread of its own.')
 const port = parentPort
+
+const READ_BYTES = 1024 * 1024
+
+/** One for all files: nothing else runs while one is read.
+ * @type {Uint8Array | null} */
+let memory = null
 
 /** @type {Map<number, LocalHasher>} */
 const hashers = new Map()
@@ -40,8 +49,65 @@ function obey(call) {
     say({ hasher: call.hasher, hashed: call.bytes.byteLength })
     return
   }
+  if (call.call === 'updateFrom') {
+    say({ hasher: call.hasher, files: hashFiles(hasher, call.files) })
+    return
+  }
   hashers.delete(call.hasher)
   if (call.call === 'digest') say({ hasher: call.hasher, digest: hasher.digest() })
+}
+
+/**
+ * @param {LocalHasher} hasher
+ * @param {readonly FileRange[]} files
+ * @returns {FilesHashed}
+ */
+function hashFiles(hasher, files) {
+  let hashed = 0
+  for (const file of files) {
+    try {
+      const read = hashFile(hasher, file, (length) => {
+        hashed += length
+      })
+      if (!read) return { hashed, ended: 'short' }
+    } catch (error) {
+      if (!isSystemError(error)) throw error
+      return { hashed, ended: error.code === 'ENOENT' ? 'gone' : 'failed', cause: error }
+    }
+  }
+  return { hashed, ended: 'end' }
+}
+
+/**
+ * Opened for each slice, which costs microseconds: so none stays open while a hasher rests.
+ * @param {LocalHasher} hasher
+ * @param {FileRange} file
+ * @param {(length: number) => void} hashed
+ * @returns {boolean} false where the file ended early
+ */
+function hashFile(hasher, { path, from, to }, hashed) {
+  memory ??= new Uint8Array(READ_BYTES)
+  const fd = openSync(path, 'r')
+  try {
+    for (let at = from; at < to; ) {
+      const read = readSync(fd, memory, 0, Math.min(READ_BYTES, to - at), at)
+      if (read === 0) return false
+      hasher.update(memory.subarray(0, read))
+      hashed(read)
+      at += read
+    }
+    return true
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @returns {error is NodeJS.ErrnoException}
+ */
+function isSystemError(error) {
+  return error instanceof Error && 'syscall' in error
 }
 
 /** @param {HashAnswer} answer */

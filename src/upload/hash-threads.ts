@@ -1,6 +1,31 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { type Digest, type DigestAlgorithm, opensslName } from './digest.js'
+import { Readers } from './readers.js'
+
+/** Bytes `[from, to)` of a file. */
+export interface FileRange {
+  readonly path: string
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * How many bytes were hashed, from the first on, and why not all. `gone`: a file is not there. `short`: it ended early.
+ * `failed`: whatever else the operating system said, in `cause`. `dropped`: when its turn came, it was not wanted.
+ */
+export interface FilesHashed {
+  readonly hashed: number
+  readonly ended: 'end' | 'gone' | 'short' | 'failed' | 'dropped'
+  readonly cause?: unknown
+}
+
+/** For whom files are read; asked while it is not yet their turn. */
+export interface FilesWanted {
+  /** Whether somebody waits: those go first. */
+  isAwaited(): boolean
+  isInterrupted(): boolean
+}
 
 /** A hasher in another thread. Whatever it rejects with, it can go on no more. */
 export interface RemoteHasher {
@@ -9,6 +34,11 @@ export interface RemoteHasher {
    * away and the buffer is empty afterwards. To be awaited before the next call: it resolves when there is room.
    */
   update(bytes: Buffer): Promise<void>
+  /**
+   * Takes the next bytes from these files, which the thread reads by itself. To be awaited before the next call. After
+   * a file that could not be read it can go on, behind the bytes that were hashed.
+   */
+  updateFrom(files: readonly FileRange[], whom: FilesWanted): Promise<FilesHashed>
   /** The digest of all bytes; may be asked once, at the end. */
   digest(): Promise<Digest>
   /** Lets go of it. What is still awaited is rejected. */
@@ -27,16 +57,21 @@ export class HashThreadLost extends Error {
 export type HashCall =
   | { readonly hasher: number; readonly call: 'open'; readonly openssl: string | null }
   | { readonly hasher: number; readonly call: 'update'; readonly bytes: ArrayBuffer }
+  | { readonly hasher: number; readonly call: 'updateFrom'; readonly files: readonly FileRange[] }
   | { readonly hasher: number; readonly call: 'digest' | 'close' }
 
-/** What a thread says: that it is through with so many bytes, the digest, or why the hasher can go on no more. */
+/** What a thread says: that it is through with so many bytes, or with files, the digest, or why the hasher can go on no more. */
 export type HashAnswer =
   | { readonly hasher: number; readonly hashed: number }
+  | { readonly hasher: number; readonly files: FilesHashed }
   | { readonly hasher: number; readonly digest: Uint8Array }
   | { readonly hasher: number; readonly failed: unknown }
 
 /** `update` resolves while less than this is under way: of blocks of 1 MiB one is hashed and one is next. */
 const MOST_IN_FLIGHT = 2 * 1024 * 1024
+
+/** Slices of files with one thread: one is read and hashed, and another is there when it is through with that. */
+const SLICES_PER_THREAD = 2
 
 /** Four threads hash faster than most disks read; one core stays for everything else. */
 const MOST_THREADS = 4
@@ -95,6 +130,7 @@ class HashThread {
   readonly #worker: Worker
   readonly #ended: () => void
   readonly #hashers = new Map<number, ThreadHasher>()
+  readonly #readers = new Readers(SLICES_PER_THREAD)
   #opened = 0
 
   /** `ended` is called once, when the thread can be used no more. */
@@ -120,6 +156,7 @@ class HashThread {
     this.#opened += 1
     const id = this.#opened
     const hasher = new ThreadHasher(id, algorithm, {
+      readers: this.#readers,
       tell: (call) => this.#tell(call),
       forget: () => this.#hashers.delete(id),
     })
@@ -149,6 +186,7 @@ class HashThread {
 }
 
 interface ThreadOfHasher {
+  readonly readers: Readers
   tell(call: HashCall): void
   /** Nothing more will be heard of this hasher. */
   forget(): void
@@ -166,6 +204,7 @@ class ThreadHasher implements RemoteHasher {
   readonly #thread: ThreadOfHasher
   #inFlight = 0
   readonly #updating: Waiting<void>[] = []
+  #reading: Waiting<FilesHashed> | null = null
   #digesting: Waiting<Digest> | null = null
   /** Why nothing more can be asked of it. */
   #over: Error | null = null
@@ -191,6 +230,17 @@ class ThreadHasher implements RemoteHasher {
     await new Promise<void>((resolve, reject) => this.#updating.push({ resolve, reject }))
   }
 
+  async updateFrom(files: readonly FileRange[], whom: FilesWanted): Promise<FilesHashed> {
+    return this.#thread.readers.read(
+      () => whom.isAwaited(),
+      async () => {
+        if (this.#over !== null) throw this.#over
+        if (whom.isInterrupted()) return { hashed: 0, ended: 'dropped' }
+        return this.#updateFrom(files)
+      },
+    )
+  }
+
   async digest(): Promise<Digest> {
     if (this.#over !== null) throw this.#over
     this.#over = new Error('The digest was asked for already.')
@@ -207,6 +257,7 @@ class ThreadHasher implements RemoteHasher {
 
   hear(answer: HashAnswer): void {
     if ('hashed' in answer) this.#hashed(answer.hashed)
+    else if ('files' in answer) this.#reading?.resolve(answer.files)
     else if ('digest' in answer) this.#done(Buffer.from(answer.digest))
     else this.fail(new Error('The bytes could not be hashed.', { cause: answer.failed }))
   }
@@ -215,9 +266,22 @@ class ThreadHasher implements RemoteHasher {
     this.#over = error
     this.#inFlight = 0
     this.#thread.forget()
+    this.#reading?.reject(error)
     this.#digesting?.reject(error)
     this.#digesting = null
     for (const { reject } of this.#updating.splice(0)) reject(error)
+  }
+
+  async #updateFrom(files: readonly FileRange[]): Promise<FilesHashed> {
+    const length = files.reduce((sum, { from, to }) => sum + to - from, 0)
+    this.#inFlight += length
+    this.#thread.tell({ hasher: this.#id, call: 'updateFrom', files })
+    const outcome = await new Promise<FilesHashed>((resolve, reject) => {
+      this.#reading = { resolve, reject }
+    })
+    this.#reading = null
+    this.#hashed(length)
+    return outcome
   }
 
   #hashed(length: number): void {

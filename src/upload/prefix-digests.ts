@@ -10,6 +10,7 @@ import {
 } from './digest-run.js'
 import { isUploadError, notFinished, UploadError } from './errors.js'
 import { HashThreads } from './hash-threads.js'
+import type { UploadRegistry } from './ports.js'
 import { Readers } from './readers.js'
 import { unlessAborted } from './unless-aborted.js'
 import { UnnotedDigests } from './unnoted-digests.js'
@@ -44,9 +45,11 @@ const USUAL: PrefixDigestsLimits = {
   avoided: 30_000,
   unnoted: 5_000,
   again: 100,
+  looks: { first: 250, last: 1_000 },
 }
 
-export interface PrefixDigestsParts extends Pick<DigestRunParts, 'registry' | 'bytes' | 'log'> {
+export interface PrefixDigestsParts extends Pick<DigestRunParts, 'bytes' | 'log'> {
+  readonly registry: DigestRunParts['registry'] & Pick<UploadRegistry, 'onDigestWanted'>
   /** Default: threads of its own. */
   readonly threads?: Pick<HashThreads, 'open' | 'close'>
   readonly limits?: Partial<PrefixDigestsLimits>
@@ -75,6 +78,7 @@ export class PrefixDigests {
   readonly #ending = new Set<Promise<unknown>>()
   readonly #avoided: AvoidedUploads
   readonly #unnoted: UnnotedDigests
+  readonly #listenNoMore: () => void
   #roomAwaited: (() => void)[] = []
   #closed = false
 
@@ -84,6 +88,7 @@ export class PrefixDigests {
     this.#limits = { ...USUAL, ...parts.limits }
     this.#avoided = new AvoidedUploads(this.#limits.avoided)
     this.#unnoted = new UnnotedDigests(parts, this.#limits.unnoted)
+    this.#listenNoMore = parts.registry.onDigestWanted((id) => this.#look(id))
   }
 
   /** To be called when bytes were recorded. Hashes what there is without a gap, in the background; never throws. */
@@ -126,6 +131,7 @@ export class PrefixDigests {
   /** Gives all turns back and ends the threads. Those who still wait for a digest get `draining`. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#listenNoMore()
     for (const run of this.#runs.values()) run.letGo()
     this.#tellRoom()
     await Promise.allSettled(this.#ending)
@@ -194,6 +200,11 @@ export class PrefixDigests {
     this.#runs.delete(key)
     this.#runs.set(key, run)
     run.poke()
+  }
+
+  /** Another node waits for a digest that is worked out here. */
+  #look(id: UploadId): void {
+    for (const run of this.#runs.values()) if (run.id === id) run.look()
   }
 
   /** Whether another run may begin. If need be one goes that rests for so long: the one not poked for longest. */

@@ -1,7 +1,9 @@
 import { isUploadError, notFound, UploadError } from './errors.js'
 import { type BlobRange, extentsWithin } from './extents-within.js'
+import { fileSlices } from './file-slices.js'
+import type { FileRange, FilesHashed, FilesWanted } from './hash-threads.js'
 import { patiently } from './patience.js'
-import type { ByteStore, Prefix, UploadRegistry } from './ports.js'
+import type { ByteStore, LocalFiles, Prefix, UploadRegistry } from './ports.js'
 import { readBlocks } from './read-blocks.js'
 import type { Readers } from './readers.js'
 import type { UploadId } from './upload.js'
@@ -12,19 +14,18 @@ const MOVES = 10
 export interface PrefixReaderParts {
   readonly registry: Pick<UploadRegistry, 'prefix'>
   /** Of a kind that can be read where others still write. */
-  readonly bytes: Pick<ByteStore, 'read'>
+  readonly bytes: Pick<ByteStore, 'read'> & Partial<LocalFiles>
   readonly readers: Readers
 }
 
 /** For whom it reads. */
-export interface PrefixTaker {
+export interface PrefixTaker extends FilesWanted {
   /** Takes the next bytes, and the memory they are in. */
   take(block: Buffer): Promise<void>
+  /** Takes the next bytes from files by itself. */
+  takeFrom(files: readonly FileRange[]): Promise<FilesHashed>
   /** What was read so far is no longer the beginning of the content. */
   changed(): void
-  isAwaited(): boolean
-  /** Whether no further bytes are wanted. */
-  isInterrupted(): boolean
 }
 
 /** Reads the gapless beginning of one upload, from its first byte, as far as it has come at each `advance`. */
@@ -77,11 +78,31 @@ export class PrefixReader {
     return this.#at < stop && !this.#taker.isInterrupted()
   }
 
-  async #pass(ranges: readonly BlobRange[]): Promise<void> {
+  #pass(ranges: readonly BlobRange[]): Promise<void> {
+    const { bytes } = this.#parts
+    return isLocal(bytes) ? this.#passFiles(bytes, ranges) : this.#passBlocks(ranges)
+  }
+
+  /** Each block through this thread costs several turns of its event loop, which are long while it is busy. */
+  async #passFiles(files: LocalFiles, ranges: readonly BlobRange[]): Promise<void> {
+    for (const slice of fileSlices(files, ranges)) {
+      if (this.#taker.isInterrupted()) return
+      const { hashed, ended, cause } = await this.#taker.takeFrom(slice)
+      this.#at += hashed
+      if (ended === 'gone') throw new UploadError('blob_gone', 'The bytes are no longer there.', { cause })
+      if (ended === 'short') throw tooShort()
+      if (ended === 'failed') throw unreadable(cause)
+    }
+  }
+
+  async #passBlocks(ranges: readonly BlobRange[]): Promise<void> {
     const blocks = readBlocks(this.#parts.bytes, ranges)
     try {
       while (!this.#taker.isInterrupted()) {
-        const { value: block } = await this.#parts.readers.read(this.#taker.isAwaited(), () => blocks.next())
+        const { value: block } = await this.#parts.readers.read(
+          () => this.#taker.isAwaited(),
+          () => blocks.next(),
+        )
         if (block === undefined) return
         const { length } = block
         await this.#taker.take(block)
@@ -97,6 +118,18 @@ export class PrefixReader {
     if (prefix === null) throw notFound()
     return prefix
   }
+}
+
+function isLocal(bytes: Partial<LocalFiles>): bytes is LocalFiles {
+  return bytes.pathOf !== undefined
+}
+
+function tooShort(): UploadError {
+  return new UploadError('storage_failed', 'The storage holds fewer bytes than were recorded.')
+}
+
+function unreadable(cause: unknown): UploadError {
+  return new UploadError('storage_failed', 'The storage failed to do its work.', { cause })
 }
 
 function endedEarly(): UploadError {

@@ -19,6 +19,15 @@ export interface Placed {
 }
 
 /**
+ * That an upload is published. `first`: by the process that is told so, and nobody was told before: where another one
+ * did it, that one tells of it.
+ */
+export interface Published {
+  readonly upload: Upload
+  readonly first: boolean
+}
+
+/**
  * `ours`: this node is to publish it now. `elsewhere`: another living node is at it. `done`: it is published.
  */
 export type PublishTurn =

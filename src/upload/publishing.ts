@@ -1,13 +1,19 @@
 import { assemble } from './assemble.js'
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
-import { isUploadError, notFound } from './errors.js'
+import { busy, isUploadError, notFound } from './errors.js'
 import { patiently } from './patience.js'
-import type { Publication, Publisher, ReadyFile } from './ports.js'
+import type { Publication, Published, Publisher, PublishTurn, ReadyFile } from './ports.js'
 import type { Upload, UploadId } from './upload.js'
 
 /** Between two looks at another node that publishes: its word usually comes first, by notification. */
 const LOOK_AGAIN_MS = 500
+
+/** How long somebody waits for another node to publish, in ms: with a large file on a slow disk, an hour would be true. */
+const PATIENCE_MS = 30_000
+
+/** How long another node's assembly is waited for, in ms, before its bytes are copied a second time. */
+const ASSEMBLY_MS = 10 * 60_000
 
 /** So often is a file whose blobs moved under the copy begun anew, before that counts as a failure. */
 const MOVES = 5
@@ -36,20 +42,40 @@ export class Publishing {
     return begun
   }
 
+  /** Lets others take the turn to publish, should this node have it. Never throws. */
+  async leave(id: UploadId): Promise<void> {
+    const { registry, log } = this.#engine()
+    try {
+      await registry.leavePublication(id)
+    } catch (error) {
+      log.warn({ err: error, upload: id }, 'publishing goes on when this node is gone')
+    }
+  }
+
   async #publish(id: UploadId): Promise<boolean> {
     const engine = this.#engine()
-    const { publisher, registry } = engine
+    const { publisher } = engine
     if (publisher === null) return false
-    for (;;) {
-      const turn = await patiently(() => registry.takePublication(id))
-      if (turn === null) return false
-      if (turn.outcome === 'done') return true
-      if (turn.outcome === 'ours') {
-        await carryOut(engine, publisher, turn.publication, turn.upload)
-        return true
-      }
-      await registry.handedBack(id, LOOK_AGAIN_MS)
+    try {
+      const turn = await takeTurn(engine, id)
+      if (turn?.outcome !== 'ours') return turn !== null
+      await carryOut(engine, publisher, turn.publication, turn.upload)
+      return true
+    } catch (error) {
+      await this.leave(id)
+      throw error
     }
+  }
+}
+
+/** Waits for another node that is at it, but not for ever: whoever asks again goes on waiting. Throws `upload_busy`. */
+async function takeTurn({ registry }: Engine, id: UploadId): Promise<PublishTurn | null> {
+  const deadline = performance.now() + PATIENCE_MS
+  for (;;) {
+    const turn = await patiently(() => registry.takePublication(id))
+    if (turn?.outcome !== 'elsewhere') return turn
+    if (performance.now() > deadline) throw busy()
+    await registry.handedBack(id, LOOK_AGAIN_MS)
   }
 }
 
@@ -59,14 +85,9 @@ async function carryOut(
   publication: Publication,
   upload: Upload,
 ): Promise<void> {
-  try {
-    const published = await unlessMoved(() => publishOnce(engine, publisher, publication, upload))
-    if (published === null) return
-    engine.events.tell('upload_completed', { upload: published })
-  } catch (error) {
-    await giveBack(engine, upload.id)
-    throw error
-  }
+  const published = await unlessMoved(() => publishOnce(engine, publisher, publication, upload))
+  if (published === null) return
+  if (published.first) engine.events.tell('upload_completed', { upload: published.upload })
   if (engine.policy.retainPublished === 0) await release(engine, 0)
 }
 
@@ -75,7 +96,7 @@ async function publishOnce(
   publisher: Publisher,
   publication: Publication,
   upload: Upload,
-): Promise<Upload | null> {
+): Promise<Published | null> {
   const ready = await prepare(engine, publisher, publication, upload)
   return patiently(() =>
     engine.registry.publish(publication, (holder) => publisher.place(ready, publication.filename, holder)),
@@ -102,9 +123,13 @@ async function prepare(
   upload: Upload,
 ): Promise<ReadyFile> {
   let extents = await extentsOf(engine, upload)
-  if (extents.length > 1 && engine.policy.assembly !== 'never') {
-    await assemble(engine, upload.id)
+  const deadline = performance.now() + ASSEMBLY_MS
+  while (extents.length > 1 && engine.policy.assembly !== 'never' && performance.now() < deadline) {
+    const tried = await assemble(engine, upload.id)
     extents = await extentsOf(engine, upload)
+    // Tried in vain, for want of room say: a copy may do elsewhere. Not tried: somebody else is at it.
+    if (tried) break
+    await engine.registry.handedBack(upload.id, LOOK_AGAIN_MS)
   }
   return publisher.prepare(publication, extents, upload.length ?? 0)
 }
@@ -113,14 +138,6 @@ async function extentsOf(engine: Engine, { id, owner }: Upload) {
   const extents = await engine.registry.extents(id, owner)
   if (extents === null) throw notFound()
   return extents
-}
-
-async function giveBack(engine: Engine, id: UploadId): Promise<void> {
-  try {
-    await engine.registry.leavePublication(id)
-  } catch (error) {
-    engine.log.warn({ err: error, upload: id }, 'publishing goes on when this node is gone')
-  }
 }
 
 /** Lets go of bytes whose published file was there long enough. Returns of how many uploads. */

@@ -9,7 +9,7 @@ import type { Expired, Terminated } from './ending.js'
 import type { ConcatenateOutcome, FinalDraft, FinalRequest } from './final.js'
 import type { FoundUpload, ListedUpload } from './listing.js'
 import type { Prefix } from './prefix.js'
-import type { Placed, Publication, PublishTurn } from './publication.js'
+import type { Placed, Publication, Published, PublishTurn } from './publication.js'
 import type { Upload, UploadId } from './upload.js'
 
 /**
@@ -91,6 +91,12 @@ export interface UploadRegistry {
   leaveDigest(id: UploadId, token: number): Promise<void>
 
   /**
+   * Has `listener` told when another node asks in vain for the turn of a digest of an upload: what this node follows at
+   * its leisure is waited for. A hint, which may not come. Returns what ends that.
+   */
+  onDigestWanted(listener: (id: UploadId) => void): () => void
+
+  /**
    * Makes a gapless upload complete. Claims that are still held end. An upload that is complete already stays as it
    * is. Throws `upload_not_found`, `upload_expired`, `wrong_protocol`, `upload_not_finished` (there are gaps).
    */
@@ -101,12 +107,13 @@ export interface UploadRegistry {
 
   /**
    * Calls `place` while nobody else publishes under the same filename, with the publication that has this name now, and
-   * records what it did. The upload, or null when it is gone meanwhile: then `place` was not called. The turn ends.
+   * records what it did. Null when the upload is gone meanwhile: then `place` was not called. The turn ends. Asked again
+   * by the same process, as after an answer that was lost, it says `first` again.
    */
   publish(
     publication: Publication,
     place: (holder: Publication | null) => Promise<Placed>,
-  ): Promise<Upload | null>
+  ): Promise<Published | null>
 
   /** Gives the turn to publish back; somebody else, or a later look, takes it. */
   leavePublication(id: UploadId): Promise<void>
@@ -153,6 +160,14 @@ export interface UploadRegistry {
 
   /** Marks up to `limit` due uploads expired, skipping those a living writer holds or another sweeper works on. */
   expireDue(limit: number): Promise<Expired>
+
+  /**
+   * The bytes of a blob are gone, as `ByteStore.isLost` says, though nobody asked for it: forgets what an upload in
+   * progress received there. Of chunks, each that lies there even in part; of a tus upload, all from the first lost byte
+   * on. Claims that write there end, the caller's own included; digests are forgotten; what is missing can be sent again.
+   * False when the upload is gone, not in progress, or has nothing there.
+   */
+  forgetLost(id: UploadId, blob: Blob): Promise<boolean>
 
   /** Up to `limit` blobs whose rows say they are to go, left over from an interrupted removal. */
   unreferencedBlobs(limit: number): Promise<readonly Blob[]>

@@ -1,13 +1,21 @@
-/** Chunks that went to other nodes are noticed by looking: soon after the last one, and then ever more seldom. */
-const FIRST_LOOK_MS = 250
-const LAST_LOOK_MS = 1_000
+/** Chunks that went to other nodes are noticed by looking: soon after the last one, and then ever more seldom. In ms. */
+export interface Looks {
+  readonly first: number
+  readonly last: number
+}
 
 /** The rest somebody takes while nothing comes, until it is time to look, or it is ended. */
 export class Rest {
+  readonly #looks: Looks
   #cameAt = performance.now()
-  #lookAfter = FIRST_LOOK_MS
+  #lookAfter: number
   /** Ends it; null while there is none. */
   #end: (() => void) | null = null
+
+  constructor(looks: Looks) {
+    this.#looks = looks
+    this.#lookAfter = looks.first
+  }
 
   get isOn(): boolean {
     return this.#end !== null
@@ -21,7 +29,7 @@ export class Rest {
   /** Something came. */
   came(): void {
     this.#cameAt = performance.now()
-    this.#lookAfter = FIRST_LOOK_MS
+    this.#lookAfter = this.#looks.first
   }
 
   end(): void {
@@ -38,7 +46,7 @@ export class Rest {
       }
       const timer = setTimeout(end, this.#lookAfter).unref()
       this.#end = end
-      this.#lookAfter = Math.min(this.#lookAfter * 2, LAST_LOOK_MS)
+      this.#lookAfter = Math.min(this.#lookAfter * 2, this.#looks.last)
       begun()
     })
   }

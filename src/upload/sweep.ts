@@ -18,11 +18,12 @@ export interface Swept {
  */
 export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept> {
   const expired = await expireDue(engine, signal)
-  await publishRest(engine, signal)
   await retractRest(engine, signal)
   await releaseDue(engine, signal)
   const removedBlobs = await removeUnreferenced(engine, signal)
   const removedFiles = await sweepEpochs(engine, signal)
+  // What may take long, as it may copy, comes after what makes room.
+  await publishRest(engine, signal)
   return { expired, removedBlobs, removedFiles }
 }
 

@@ -4,13 +4,14 @@ import { access, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Blob, Extent } from '../../src/upload/blob.js'
-import type { BlobWrite, ByteStore, WriteOptions } from '../../src/upload/ports.js'
+import type { BlobWrite, ByteStore, LocalFiles, WriteOptions } from '../../src/upload/ports.js'
 import { assemble } from './assemble.js'
 import { BlobFiles } from './blob-files.js'
 import { BlobRead } from './blob-read.js'
 import { DiskBlobWrite } from './blob-write.js'
 import { type FileCalls, fileCalls } from './file-calls.js'
 import type { Held } from './intake.js'
+import { isLost } from './is-lost.js'
 import { remove } from './remove.js'
 import { freeBytes, Reserve } from './reserve.js'
 import { storageError } from './storage-error.js'
@@ -40,7 +41,9 @@ export interface DiskByteStoreOptions {
 const ASSEMBLE_BLOCK_BYTES = 8 * 1024 * 1024
 
 /** Blobs as files: `<directory>/<epoch>/<first two hex digits of the id>/<id>`. */
-export class DiskByteStore implements ByteStore {
+export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
+  /** Not with calls passed in: whoever opened the path would read past them. */
+  readonly pathOf?: LocalFiles['pathOf']
   readonly #directory: string
   readonly #files: BlobFiles
   readonly #reserve: Reserve
@@ -56,6 +59,7 @@ export class DiskByteStore implements ByteStore {
     const calls = this.#reserve.guard(options.fs ?? fileCalls)
     this.#files = new BlobFiles(options.directory, calls, this.#strict)
     this.#assembleBlockBytes = options.assembleBlockBytes ?? ASSEMBLE_BLOCK_BYTES
+    if (options.fs === undefined) this.pathOf = (blob) => this.#files.path(blob).file
   }
 
   /**
@@ -96,6 +100,10 @@ export class DiskByteStore implements ByteStore {
 
   async remove(blob: Blob): Promise<void> {
     await remove(this.#files, blob)
+  }
+
+  async isLost(blob: Blob): Promise<boolean> {
+    return isLost(this.#files, blob)
   }
 
   async assemble(

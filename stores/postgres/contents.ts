@@ -1,15 +1,19 @@
-import type { Extent } from '../../src/upload/blob.js'
+import { randomUUID } from 'node:crypto'
+import type { Blob, Extent } from '../../src/upload/blob.js'
 import type { Prefix } from '../../src/upload/ports.js'
 import type { UploadId } from '../../src/upload/upload.js'
 import type { Database } from './database.js'
+import type { NodeLease } from './node-lease.js'
 import { type ExtentRow, toExtent } from './rows.js'
 
 /** Where the bytes of uploads lie. */
 export class Contents {
   readonly #database: Database
+  readonly #lease: NodeLease
 
-  constructor(database: Database) {
+  constructor(database: Database, lease: NodeLease) {
     this.#database = database
+    this.#lease = lease
   }
 
   async extents(id: UploadId, owner: string | null): Promise<readonly Extent[] | null> {
@@ -34,5 +38,17 @@ export class Contents {
       [id],
     )
     return row ? { stop: Number(row.stop), extents: row.extents.map(toExtent) } : null
+  }
+
+  async forgetLost(id: UploadId, blob: Blob): Promise<boolean> {
+    const { s, channel } = this.#database
+    const { outcome } = await this.#lease.living((epoch) =>
+      this.#database.value<{ readonly outcome: 'forgotten' | 'nothing' } | { readonly outcome: 'lapsed' }>(
+        'forget_lost',
+        `select ${s}.forget_lost(?, ?, ?, ?, ?) as value`,
+        [channel, id, blob.id, epoch, randomUUID()],
+      ),
+    )
+    return outcome === 'forgotten'
   }
 }

@@ -6,6 +6,7 @@ import { lost } from './claim-answer.js'
 import type { Database, Transaction } from './database.js'
 import { finalKey } from './final-key.js'
 import { type ConcatenateAnswer, refusedPart } from './part-answer.js'
+import { Queue } from './queue.js'
 import { toUpload, type UploadRow } from './rows.js'
 
 /**
@@ -21,11 +22,15 @@ type Runner = Pick<Transaction, 'value'>
 /** How long uploads of a protocol may rest, as an interval; null: for ever. */
 export type Expirations = Readonly<Record<UploadProtocol, string | null>>
 
+/** Each holds a connection for as long as the hook takes; the others are for whoever has bytes on their way. */
+const MOST_HOOKS = 4
+
 /** New uploads. */
 export class Creations {
   readonly #database: Database
   readonly #expirations: Expirations
   readonly #onUploadRow: OnUploadRow | null
+  readonly #queue = new Queue(MOST_HOOKS)
 
   constructor(database: Database, expirations: Expirations, onUploadRow: OnUploadRow | null) {
     this.#database = database
@@ -68,15 +73,17 @@ export class Creations {
   async #made<T>(make: (runner: Runner) => Promise<T>, news: (outcome: T) => Upload | null): Promise<T> {
     const hook = this.#onUploadRow
     if (hook === null) return make(this.#database)
-    return this.#database.transaction(async (transaction) => {
-      const outcome = await make(transaction)
-      const upload = news(outcome)
-      if (upload === null) return outcome
-      await hook(transaction.knex, upload)
-      // A hook that swallows the error of a statement leaves a transaction whose COMMIT undoes all and says nothing.
-      await transaction.rows('still_there', 'select 1')
-      return outcome
-    })
+    return this.#queue.run(() =>
+      this.#database.transaction(async (transaction) => {
+        const outcome = await make(transaction)
+        const upload = news(outcome)
+        if (upload === null) return outcome
+        await hook(transaction.knex, upload)
+        // A hook that swallows the error of a statement leaves a transaction whose COMMIT undoes all and says nothing.
+        await transaction.rows('still_there', 'select 1')
+        return outcome
+      }),
+    )
   }
 
   async #create(runner: Runner, draft: UploadDraft): Promise<Upload> {

@@ -3,6 +3,7 @@ import type { DigestTurn } from '../../src/upload/ports.js'
 import type { UploadId } from '../../src/upload/upload.js'
 import { type Database, ORPHANED } from './database.js'
 import type { NodeLease } from './node-lease.js'
+import type { Signals } from './signals.js'
 
 type TurnAnswer =
   | { readonly outcome: 'known'; readonly bytes: string }
@@ -13,20 +14,26 @@ type TurnAnswer =
 export class Digests {
   readonly #database: Database
   readonly #lease: NodeLease
+  readonly #signals: Signals
   /** Tokens of the turns somebody here has. */
   readonly #turns = new Set<number>()
 
-  constructor(database: Database, lease: NodeLease) {
+  constructor(database: Database, lease: NodeLease, signals: Signals) {
     this.#database = database
     this.#lease = lease
+    this.#signals = signals
+  }
+
+  onWanted(listener: (id: UploadId) => void): () => void {
+    return this.#signals.on('digest', listener)
   }
 
   async take(id: UploadId, algorithm: DigestAlgorithm): Promise<DigestTurn | null> {
     const answer = await this.#lease.living((epoch) =>
       this.#database.value<TurnAnswer | { readonly outcome: 'lapsed' } | null>(
         'take_digest',
-        `select ${this.#database.s}.take_digest(?, ?, ?) as value`,
-        [id, algorithm, epoch],
+        `select ${this.#database.s}.take_digest(?, ?, ?, ?) as value`,
+        [this.#database.channel, id, algorithm, epoch],
       ),
     )
     if (answer?.outcome === 'ours') this.#turns.add(answer.token)

@@ -1,6 +1,7 @@
 import type { FoundUpload, ListedUpload } from '../../src/upload/ports.js'
 import type { UploadId } from '../../src/upload/upload.js'
 import type { Database } from './database.js'
+import { Queue } from './queue.js'
 import { toUpload, type UploadRow } from './rows.js'
 
 interface ListedRow {
@@ -9,9 +10,13 @@ interface ListedRow {
   readonly received: readonly (readonly [number, number])[] | null
 }
 
+/** Long lists keep a connection, and a core of the database, for a while; short statements are not to wait for them. */
+const MOST_LISTS = 2
+
 /** Looks at uploads, one statement each and no lock. */
 export class Listings {
   readonly #database: Database
+  readonly #queue = new Queue(MOST_LISTS)
 
   constructor(database: Database) {
     this.#database = database
@@ -41,10 +46,12 @@ export class Listings {
 
   async list(owner: string | null, limit: number): Promise<readonly ListedUpload[]> {
     const { s } = this.#database
-    const rows = await this.#database.rows<ListedRow & { readonly complete: boolean }>(
-      owner === null ? 'list_null' : 'list',
-      listSql(s, owner === null),
-      owner === null ? [limit, limit] : [owner, owner, limit, owner, owner, limit],
+    const rows = await this.#queue.run(() =>
+      this.#database.rows<ListedRow & { readonly complete: boolean }>(
+        owner === null ? 'list_null' : 'list',
+        listSql(s, owner === null),
+        owner === null ? [limit, limit] : [owner, owner, limit, owner, owner, limit],
+      ),
     )
     const complete = rows.filter((row) => row.complete)
     const others = rows.filter((row) => !row.complete)

@@ -16,12 +16,17 @@ export class NodeLease {
   readonly #log: Logger
   readonly #self: ProcessIdentity = thisProcess()
   readonly #onLost: () => void
+  /** All epochs this process has had, with the present one last. */
+  readonly #epochs = new Set<number>()
   #epoch = 0
   #timer: NodeJS.Timeout | null = null
   #beating: Promise<void> | null = null
   #renewing: Promise<void> | null = null
 
-  /** `onLost` is called when claims made so far no longer hold by themselves. */
+  /**
+   * `database`: a connection of its own, so that a heartbeat waits for no request, however many of them wait for each
+   * other. `onLost` is called when claims made so far no longer hold by themselves.
+   */
   constructor(database: Database, log: Logger, onLost: () => void) {
     this.#database = database
     this.#log = log
@@ -30,6 +35,11 @@ export class NodeLease {
 
   get epoch(): number {
     return this.#epoch
+  }
+
+  /** Whether an epoch is, or was, one of this process. */
+  wasOurs(epoch: number): boolean {
+    return this.#epochs.has(epoch)
   }
 
   async start(): Promise<void> {
@@ -113,6 +123,7 @@ export class NodeLease {
       [JSON.stringify(this.#self)],
     )
     this.#epoch = Number(row?.epoch)
+    this.#epochs.add(this.#epoch)
   }
 
   /** One heartbeat. A lease that is already over stays over: then a new epoch begins. */

@@ -57,9 +57,10 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await database.knex.destroy()
     throw error
   }
+  const heart = reach(options, schema, 1)
   const signals = new Signals(direct, database, options.log)
   const holdings: Holdings = new Holdings(database, signals, options.log, () => lease.epoch)
-  const lease: NodeLease = new NodeLease(database, options.log, () => {
+  const lease: NodeLease = new NodeLease(heart, options.log, () => {
     holdings.yieldAll()
     locker.lostAll()
   })
@@ -69,7 +70,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await lease.start()
   } catch (error) {
     await signals.close()
-    await database.knex.destroy()
+    await Promise.all([heart.knex.destroy(), database.knex.destroy()])
     throw error
   }
   const registry = new PostgresRegistry(database, lease, signals, holdings, options)
@@ -95,12 +96,13 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
         .stop()
         .catch((error: unknown) => options.log.warn({ err: error }, 'the lease is left to lapse'))
       await signals.close()
-      await database.knex.destroy()
+      await Promise.all([heart.knex.destroy(), database.knex.destroy()])
     },
   }
 }
 
-function reach({ connection, directConnection }: PostgresOptions, schema: string): Database {
+/** A pool of at most so many connections. */
+function reach({ connection, directConnection }: PostgresOptions, schema: string, most?: number): Database {
   const pooled = directConnection !== undefined
-  return new Database(pooled ? connectThroughPooler(connection) : connect(connection), schema, pooled)
+  return new Database((pooled ? connectThroughPooler : connect)(connection, most), schema, pooled)
 }

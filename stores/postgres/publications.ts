@@ -1,6 +1,6 @@
 import type { Blob } from '../../src/upload/blob.js'
-import type { Placed, Publication, PublishTurn } from '../../src/upload/ports.js'
-import type { Upload, UploadId } from '../../src/upload/upload.js'
+import type { Placed, Publication, Published, PublishTurn } from '../../src/upload/ports.js'
+import type { UploadId } from '../../src/upload/upload.js'
 import { type Database, ORPHANED, type Transaction } from './database.js'
 import type { NodeLease } from './node-lease.js'
 import { Queue } from './queue.js'
@@ -12,13 +12,10 @@ type TurnAnswer =
   | { readonly outcome: 'done' }
 
 type BeginAnswer =
-  | { readonly outcome: 'done'; readonly upload: UploadRow }
+  | { readonly outcome: 'done'; readonly upload: UploadRow; readonly by: number }
   | { readonly outcome: 'place'; readonly holder: PublicationRow | null }
 
-/**
- * Each publishing holds a connection while files are placed, or while it waits for another of the same name. The
- * heartbeats need connections, too.
- */
+/** Each publishing holds a connection while files are placed, or while it waits for another of the same name. */
 const MOST_AT_ONCE = 2
 
 /** Finished files under names for people. */
@@ -59,19 +56,19 @@ export class Publications {
   async publish(
     publication: Publication,
     place: (holder: Publication | null) => Promise<Placed>,
-  ): Promise<Upload | null> {
-    const row = await this.#queue.run(() =>
+  ): Promise<Published | null> {
+    const published = await this.#queue.run(() =>
       this.#database.transaction((transaction) => this.#publish(transaction, publication, place)),
     )
     this.#turns.delete(publication.uploadId)
-    return row && toUpload(row)
+    return published
   }
 
   async #publish(
     transaction: Transaction,
     { uploadId, filename }: Publication,
     place: (holder: Publication | null) => Promise<Placed>,
-  ): Promise<UploadRow | null> {
+  ): Promise<Published | null> {
     const { s, channel } = this.#database
     await transaction.rows('publish_lock', 'select pg_advisory_xact_lock(hashtextextended(?::text, 0))', [
       `tributary publishes ${s} ${filename}`,
@@ -82,14 +79,26 @@ export class Publications {
       [uploadId],
     )
     if (begun === null) return null
-    if (begun.outcome === 'done') return begun.upload
+    // By ourselves: that was this call, and its answer was lost.
+    if (begun.outcome === 'done') {
+      return { upload: toUpload(begun.upload), first: this.#lease.wasOurs(begun.by) }
+    }
     const holder = begun.holder && toPublication(begun.holder)
     const placed = await place(holder)
-    return transaction.value<UploadRow>(
+    const row = await transaction.value<UploadRow>(
       'end_publishing',
-      `select ${s}.end_publishing(?, ?, ?, ?, ?, ?) as value`,
-      [channel, uploadId, placed.name, placed.identity, holder?.uploadId ?? null, placed.holderName],
+      `select ${s}.end_publishing(?, ?, ?, ?, ?, ?, ?) as value`,
+      [
+        channel,
+        uploadId,
+        placed.name,
+        placed.identity,
+        holder?.uploadId ?? null,
+        placed.holderName,
+        this.#lease.epoch,
+      ],
     )
+    return { upload: toUpload(row), first: true }
   }
 
   async leave(id: UploadId): Promise<void> {
@@ -153,14 +162,19 @@ export class Publications {
   /** Gives back turns of this node that nobody here has: the answer to their taking was lost. */
   async dropOrphans(): Promise<void> {
     const { s, channel } = this.#database
-    await this.#database.rows(
-      'orphan_publications',
-      `with left_over as (
-         update ${s}.publications set epoch = null
-         where epoch = ? and published_at is null and upload_id <> all(?::uuid[])
-           and taken_at < clock_timestamp() - interval '${ORPHANED}' returning upload_id)
-       select pg_notify(?, 'handed ' || upload_id) from left_over`,
-      [this.#lease.epoch, [...this.#turns], channel],
-    )
+    await this.#database.rows('orphan_publications', orphansSql(s), [
+      this.#lease.epoch,
+      [...this.#turns],
+      channel,
+    ])
   }
+}
+
+/** Its conditions are those of the index of what is to be published, and its bound is one for all rows. */
+export function orphansSql(s: string): string {
+  return `with left_over as (
+      update ${s}.publications set epoch = null
+      where published_at is null and doomed_at is null and taken_at < statement_timestamp() - interval '${ORPHANED}'
+        and epoch = ? and upload_id <> all(?::uuid[]) returning upload_id)
+    select pg_notify(?, 'handed ' || upload_id) from left_over`
 }

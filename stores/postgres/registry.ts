@@ -16,6 +16,7 @@ import type {
   Placed,
   Prefix,
   Publication,
+  Published,
   PublishTurn,
   Recorded,
   Terminated,
@@ -74,10 +75,10 @@ export class PostgresRegistry implements UploadRegistry {
     this.#lease = lease
     this.#creations = new Creations(database, expirations, onUploadRow)
     this.#listings = new Listings(database)
-    this.#contents = new Contents(database)
+    this.#contents = new Contents(database, lease)
     this.#claims = new Claims(database, lease, signals, holdings, expirations.tus)
     this.#progress = new Progress(database, holdings, expiration)
-    this.#digests = new Digests(database, lease)
+    this.#digests = new Digests(database, lease, signals)
     this.#publications = new Publications(database, lease)
     this.#endings = new Endings(database, lease, this.#publications)
     this.#leftovers = new Leftovers(database, lease)
@@ -160,6 +161,10 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#digests.leave(id, token)
   }
 
+  onDigestWanted(listener: (id: UploadId) => void): () => void {
+    return this.#digests.onWanted(listener)
+  }
+
   complete(request: CompleteRequest): Promise<CompleteOutcome> {
     return this.#endings.complete(request)
   }
@@ -179,7 +184,7 @@ export class PostgresRegistry implements UploadRegistry {
   publish(
     publication: Publication,
     place: (holder: Publication | null) => Promise<Placed>,
-  ): Promise<Upload | null> {
+  ): Promise<Published | null> {
     return this.#publications.publish(publication, place)
   }
 
@@ -201,6 +206,10 @@ export class PostgresRegistry implements UploadRegistry {
 
   releasePublished(retain: number, limit: number) {
     return this.#publications.release(retain, limit)
+  }
+
+  forgetLost(id: UploadId, blob: Blob): Promise<boolean> {
+    return this.#contents.forgetLost(id, blob)
   }
 
   unreferencedBlobs(limit: number): Promise<readonly Blob[]> {

@@ -13,7 +13,7 @@ const PULSE_MS = 5_000
 /**
  * What nodes say to each other through NOTIFY. Messages are hints: whoever waits also looks for itself now and then,
  * so a lost one costs time, never correctness. Events: `yield <token>`, `handed <upload id>`,
- * `unlocked <key>`, `yield-lock <token>`; and `lost` and `reconnected` around a gap in which messages are missed.
+ * `digest <upload id>`, `unlocked <key>`, `yield-lock <token>`; and `lost` and `reconnected` around a gap in which messages are missed.
  */
 export class Signals {
   readonly #connection: Connection

@@ -2,8 +2,8 @@ import type { DataStore } from '@tus/utils'
 import { Upload } from '@tus/utils'
 import type { Blob } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
-import { isPlainFile, syncPlainFile } from './plain-file.js'
-import { isAbsent, storeError } from './store-error.js'
+import { bytesAloneAreGone, isPlainFile, syncPlainFile } from './plain-file.js'
+import { isAbsent, isGone, storeError } from './store-error.js'
 
 /**
  * Tells our blobs from the uploads of people in the same store. Without it somebody who knows the id of a blob could
@@ -33,6 +33,21 @@ export class BlobUploads {
       return await this.store.getUpload(blob.id)
     } catch (error) {
       if (isAbsent(error)) return null
+      throw storeError(error)
+    }
+  }
+
+  /**
+   * Whether its bytes alone are gone: the store says that it had it, and what it knows of it still lies where they were.
+   * A store that keeps its knowledge elsewhere says the same while the disk of the bytes is not mounted.
+   */
+  async isLost(blob: Blob): Promise<boolean> {
+    try {
+      await this.store.getUpload(blob.id)
+      return false
+    } catch (error) {
+      if (isGone(error)) return bytesAloneAreGone(this.store, blob.id)
+      if (isAbsent(error)) return false
       throw storeError(error)
     }
   }

@@ -65,6 +65,11 @@ export class TusByteStore implements ByteStore {
     await this.#source.uploads.remove(blob)
   }
 
+  /** Known of FileStore alone, as it is made usually, with what it knows of an upload beside its file. */
+  async isLost(blob: Blob): Promise<boolean> {
+    return this.#source.uploads.isLost(blob)
+  }
+
   async assemble(
     target: Blob,
     extents: readonly Extent[],

@@ -1,6 +1,7 @@
-import { open } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { Upload } from '@tus/utils'
+import type { DataStore, Upload } from '@tus/utils'
+import { storeError } from './store-error.js'
 
 /** An upload whose bytes are one ordinary file, as FileStore keeps them. */
 export interface PlainFile extends Upload {
@@ -19,6 +20,16 @@ export function isPlainFile(upload: Upload): upload is PlainFile {
 export async function syncPlainFile({ storage }: PlainFile): Promise<void> {
   await withHandle(storage.path, (file) => file.datasync())
   await withHandle(dirname(storage.path), (directory) => directory.sync())
+}
+
+/** Whether FileStore's directory has what it knows of an upload (`<id>.json`), and not the upload's bytes. */
+export async function bytesAloneAreGone(store: DataStore, id: string): Promise<boolean> {
+  const directory: unknown = Reflect.get(store, 'directory')
+  if (typeof directory !== 'string') return false
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw storeError(error)
+  })
+  return names.includes(`${id}.json`) && !names.includes(id)
 }
 
 async function withHandle(

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { assembleContract } from './byte-store/assemble.js'
 import { durableContract } from './byte-store/durable.js'
 import { Fixture, type StoreUnderTest } from './byte-store/fixture.js'
+import { isLostContract } from './byte-store/is-lost.js'
 import { readContract } from './byte-store/read.js'
 import { removeContract } from './byte-store/remove.js'
 import { sideBySideContract } from './byte-store/side-by-side.js'
@@ -31,6 +32,7 @@ export function byteStoreContract(
     durableContract(bytes)
     readContract(bytes)
     removeContract(bytes)
+    isLostContract(bytes)
     assembleContract(bytes)
     if (abilities.anyPosition) sideBySideContract(bytes)
 

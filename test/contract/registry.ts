@@ -8,9 +8,9 @@ import { concatenating } from './registry/concatenating.js'
 import { creating } from './registry/creating.js'
 import { digests } from './registry/digests.js'
 import { ending } from './registry/ending.js'
-
 import { lapsing } from './registry/lapsing.js'
 import { listing } from './registry/listing.js'
+import { losing } from './registry/losing.js'
 import { publishing } from './registry/publishing.js'
 import { recording } from './registry/recording.js'
 import { factsOf, type RegistryHarness } from './registry/stage.js'
@@ -38,5 +38,6 @@ export function registryContract(name: string, harness: RegistryHarness): void {
     digests(fact)
     completingChunks(fact)
     publishing(fact)
+    losing(fact)
   })
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -15,7 +15,8 @@ for (const durability of ['strict', 'relaxed'] as const) {
     const directory = await mkdtemp(join(tmpdir(), 'tributary-blobs-'))
     const store = new DiskByteStore({ directory, durability, assembleBlockBytes: 256 * 1024 })
     await store.open()
-    return { store, close: () => rm(directory, { recursive: true }) }
+    const lose = ({ id, epoch }: Blob) => rm(join(directory, String(epoch), id.slice(0, 2), id))
+    return { store, lose, close: () => rm(directory, { recursive: true }) }
   }
   byteStoreContract(`DiskByteStore (${durability})`, make, { anyPosition: true })
 }
@@ -121,6 +122,32 @@ describe('directories', () => {
     const restarted = new DiskByteStore({ directory, durability: 'strict' })
     await restarted.remove(blob)
     expect(await readdir(directory)).toEqual([])
+  })
+})
+
+describe('isLost', () => {
+  test('a store that is not there has lost nothing, and neither has one that is mounted empty', async () => {
+    const { store, directory } = await openDiskStore()
+    const blob = newBlob(12)
+    await put(store, blob, 'bytes')
+    await rename(directory, `${directory} unmounted`)
+    expect(await store.isLost(blob)).toBe(false)
+    await mkdir(directory)
+    expect(await store.isLost(blob)).toBe(false)
+    await rm(directory, { recursive: true })
+    await rename(`${directory} unmounted`, directory)
+    await rm(join(directory, '12', blob.id.slice(0, 2), blob.id))
+    expect(await store.isLost(blob)).toBe(true)
+    await rm(join(directory, '12'), { recursive: true })
+    expect(await store.isLost(blob)).toBe(false)
+  })
+
+  test('a directory that cannot be looked into is an error', async () => {
+    const { store, directory } = await openDiskStore()
+    const blob = newBlob(12)
+    await writeFile(join(directory, '12'), 'in the way')
+    await expect(store.isLost(blob)).rejects.toMatchObject({ code: 'storage_failed' })
+    await expect(store.isLost({ id: '../etc', epoch: 1 })).rejects.toBeInstanceOf(RangeError)
   })
 })
 

@@ -182,6 +182,7 @@ describe('what frago lets a project override', () => {
       },
       read: (...args) => disk.read(...args),
       remove: (...args) => disk.remove(...args),
+      isLost: (...args) => disk.isLost(...args),
       assemble: (...args) => disk.assemble(...args),
       sweepEpoch: (...args) => disk.sweepEpoch(...args),
       check: () => disk.check(),

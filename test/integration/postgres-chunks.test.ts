@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import type { Claim, ClaimRequest, CompleteRequest, UploadDraft } from '../../src/upload/ports.js'
 import { listSql } from '../../stores/postgres/listings.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
+import { orphansSql } from '../../stores/postgres/publications.js'
 import { openDatabaseProxy } from '../support/database-proxy.js'
 import { type TestSchema, testSchema } from '../support/postgres.js'
 
@@ -130,6 +131,63 @@ test('the list of one owner among many is read from indexes', async () => {
   expect(await node.registry.list(null, 5)).toHaveLength(5)
 })
 
+/** Rows of a table that a statement looks at, the plans of the functions it calls included, once they are settled. */
+async function rowsLookedAt(table: string, sql: string): Promise<number> {
+  const database = inject('database')
+  const session = new pg.Client(typeof database === 'string' ? { connectionString: database } : database)
+  await session.connect()
+  const looked = async () => {
+    const { rows } = await session.query<{ rows: string }>(
+      `select seq_tup_read + coalesce(idx_tup_fetch, 0) as rows from pg_stat_xact_user_tables
+       where schemaname = $1 and relname = $2`,
+      [schema.name, table],
+    )
+    return Number(rows[0]?.rows)
+  }
+  try {
+    await session.query('begin')
+    for (let run = 0; run < 10; run++) await session.query(sql)
+    const before = await looked()
+    await session.query(sql)
+    return (await looked()) - before
+  } finally {
+    await session.end()
+  }
+}
+
+test('turns to publish that nobody here knows of are found without a look at all that was published', async () => {
+  await schema.run(`insert into $s.publications (upload_id, filename, name, epoch, taken_at, published_at, released_at)
+    select gen_random_uuid(), 'a', 'a', case when n % 1000 = 0 then 1 end, clock_timestamp() - interval '1 day',
+      case when n % 1000 > 0 then clock_timestamp() end, null from generate_series(1, 20000) n`)
+  await schema.run('analyze')
+  const { knex, s } = node.database
+  const explained = (await knex.raw(`explain ${orphansSql(s)}`, [1, [], 'none'])) as {
+    rows: { 'QUERY PLAN': string }[]
+  }
+  const plan = explained.rows.map((row) => row['QUERY PLAN']).join('\n')
+  expect(plan).toContain('publications_due')
+  expect(plan).toMatch(/Index Cond: \(taken_at </)
+  expect(plan).not.toContain('Seq Scan')
+})
+
+test('published files to let go of, and uploads to expire, are found without a look at those that stay', async () => {
+  await schema.run(`with made as (
+      insert into $s.uploads (id, kind, protocol, length, status, completed_at)
+      select gen_random_uuid(), 'whole', 'frago', 100, 'complete', clock_timestamp() from generate_series(1, 10000)
+      returning id)
+    insert into $s.publications (upload_id, filename, name, published_at)
+    select id, 'a', 'a', clock_timestamp() from made`)
+  await schema.run(`insert into $s.uploads (id, kind, protocol, length, expires_at)
+    select gen_random_uuid(), 'whole', 'frago', 100, clock_timestamp() + interval '1 day' from generate_series(1, 10000)`)
+  await schema.run('analyze')
+  const release = `select "${schema.name}".release_published('1 hour', 100)`
+  const expire = `select "${schema.name}".expire_due(100)`
+  // The planner looks at the ends of an index.
+  expect(await rowsLookedAt('publications', release)).toBeLessThan(10)
+  expect(await rowsLookedAt('uploads', release)).toBeLessThan(10)
+  expect(await rowsLookedAt('uploads', expire)).toBeLessThan(10)
+})
+
 test('a publishing whose transaction breaks after the file was placed is tried again', async () => {
   const id = await published('a.txt')
   const publication = { uploadId: id, filename: 'a.txt', name: null, identity: null }
@@ -146,7 +204,7 @@ test('a publishing whose transaction breaks after the file was placed is tried a
     code: 'registry_unavailable',
   })
   expect(await node.registry.takePublication(id)).toMatchObject({ outcome: 'ours' })
-  expect(await node.registry.publish(publication, place)).toMatchObject({ id })
+  expect(await node.registry.publish(publication, place)).toMatchObject({ upload: { id }, first: true })
   expect(places).toBe(2)
   expect(await node.registry.takePublication(id)).toEqual({ outcome: 'done' })
 })

@@ -1,4 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, rename, rm, truncate } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Digest } from '../../src/upload/digest.js'
@@ -6,6 +8,8 @@ import { silent } from '../../src/upload/log.js'
 import type { DigestTurn, Prefix } from '../../src/upload/ports.js'
 import { PrefixDigests } from '../../src/upload/prefix-digests.js'
 import type { Upload } from '../../src/upload/upload.js'
+import { BlobFiles } from '../../stores/disk/blob-files.js'
+import { fileCalls } from '../../stores/disk/file-calls.js'
 import { openDiskStore, WatchedCalls } from '../support/disk-store.js'
 import { seededBytes } from '../support/seeded.js'
 
@@ -70,10 +74,43 @@ test('in the middle of a file it can be closed, and leaves nothing open', async 
   expect([row.digest, row.token]).toEqual([null, null])
 })
 
-async function stage() {
+test('where the blobs are files like any other, the thread reads them, and goes on after a move', async () => {
+  const { digests, calls, row, upload, store, move } = await stage('by the thread')
+  const expected = createHash('md5')
+  for (let start = 0; start < LENGTH; start += CHUNK) {
+    expected.update(await store(start))
+    row.stop = start + CHUNK
+    digests.follow(upload, 'md5')
+    if (start === LENGTH / 2) await move()
+  }
+  const { digest } = await digests.digest(upload, 'md5')
+  expect(digest.bytes.toString('hex')).toBe(expected.digest('hex'))
+  expect(calls.count('read')).toBe(0)
+})
+
+test.each([
+  ['a blob that is gone', 'blob_gone', (path: string) => rm(path)],
+  ['a blob that is too short', 'storage_failed', (path: string) => truncate(path, CHUNK + 1)],
+  ['a blob that cannot be read', 'storage_failed', (path: string) => rm(path).then(() => mkdir(path))],
+])('%s fails as it does when this thread reads', async (_what, code, spoil) => {
+  for (const reader of ['by this thread', 'by the thread'] as const) {
+    const { digests, row, upload, store, path } = await stage(reader)
+    for (let start = 0; start < LENGTH; start += LENGTH - CHUNK) await store(start)
+    row.stop = LENGTH
+    await spoil(path())
+    const failure: unknown = await digests.digest(upload, 'md5').catch((error: unknown) => error)
+    expect(failure).toMatchObject({ code })
+    expect(String(failure)).not.toContain(upload.id)
+    expect(String(failure)).not.toContain('/')
+    expect(row.token).toBeNull()
+  }
+})
+
+async function stage(reader: 'by this thread' | 'by the thread' = 'by this thread') {
   const calls = new WatchedCalls()
-  const { store: bytes } = await openDiskStore({ fs: calls, durability: 'relaxed' })
-  const blob = { id: randomUUID(), epoch: 1 }
+  const fs = reader === 'by this thread' ? { fs: calls } : {}
+  const { store: bytes, directory } = await openDiskStore({ ...fs, durability: 'relaxed' })
+  let blob = { id: randomUUID(), epoch: 1 }
   const row = new Row()
   const registry = {
     prefix: async (): Promise<Prefix> => ({
@@ -86,6 +123,7 @@ async function stage() {
       row.token = null
     },
     handedBack: async () => undefined,
+    onDigestWanted: () => () => undefined,
   }
   const digests = new PrefixDigests({ registry, bytes, log: silent })
   onTestFinished(() => digests.close())
@@ -96,7 +134,15 @@ async function stage() {
     await bytes.write(blob, start, source, { limit: CHUNK, fresh: true }).done
     return chunk
   }
-  return { digests, calls, row, upload: uploadOf(LENGTH), store }
+  const path = (): string => new BlobFiles(directory, fileCalls, false).path(blob).file
+  /** As an assembly: the same bytes in another blob. */
+  const move = async (): Promise<void> => {
+    const from = path()
+    blob = { id: randomUUID(), epoch: 1 }
+    await mkdir(dirname(path()), { recursive: true })
+    await rename(from, path())
+  }
+  return { digests, calls, row, upload: uploadOf(LENGTH), store, path, move }
 }
 
 /** What the registry knows of the one upload. */

@@ -32,6 +32,10 @@ export class MemoryByteStore implements ByteStore {
     this.#contents.delete(blob.id)
   }
 
+  async isLost(blob: Blob): Promise<boolean> {
+    return !this.#contents.has(blob.id)
+  }
+
   async assemble(
     target: Blob,
     extents: readonly Extent[],

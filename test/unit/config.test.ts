@@ -349,10 +349,10 @@ describe('authentication', () => {
     expect(parseConfig({ ...env, [MODE]: 'device' }, ['serve']).identifierMode).toBe('device')
   })
 
-  it('warns of a secret that can be guessed, without showing it', () => {
-    const { warnings } = parseConfig({ JWT_SECRET: 'hunter2' }, ['serve'])
-    expect(warnings).toEqual([expect.stringMatching(/^JWT_SECRET: is shorter than 32 bytes/)])
-    expect(warnings.join()).not.toContain('hunter2')
+  it('refuses a secret that can be guessed, without showing it', () => {
+    const problems = problemsOf({ JWT_SECRET: 'hunter2' })
+    expect(problems).toEqual([expect.stringMatching(/^JWT_SECRET: must have at least 32 bytes/)])
+    expect(problems.join()).not.toContain('hunter2')
   })
 
   it('may be missing in user mode, which then refuses everybody', () => {

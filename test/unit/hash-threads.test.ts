@@ -1,8 +1,16 @@
 import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { createHasher, type Digest, type DigestAlgorithm } from '../../src/upload/digest.js'
-import { HashThreadLost, HashThreads, type RemoteHasher } from '../../src/upload/hash-threads.js'
+import {
+  type FilesWanted,
+  HashThreadLost,
+  HashThreads,
+  type RemoteHasher,
+} from '../../src/upload/hash-threads.js'
 import { seededBytes, seededRandom } from '../support/seeded.js'
 
 const MIB = 1024 * 1024
@@ -144,6 +152,94 @@ describe('hashing in a thread', () => {
     expect(await digest).toEqual(local('md5', Buffer.alloc(0)))
   })
 })
+
+describe('files that the thread reads by itself', () => {
+  test('are hashed between other bytes, whatever part of them', async () => {
+    const { hasher, bytes, path } = await fileStage()
+    const before = seededBytes('before', 1000)
+    const expected = local('md5', Buffer.concat([before, bytes.subarray(7, 2 * MIB + 9), bytes, before]))
+    await hasher.update(Buffer.from(before))
+    const files = [
+      { path, from: 7, to: 2 * MIB + 9 },
+      { path, from: 0, to: bytes.length },
+    ]
+    const hashed = 2 * MIB + 2 + bytes.length
+    expect(await hasher.updateFrom(files, FOLLOWED)).toEqual({ hashed, ended: 'end' })
+    await hasher.update(Buffer.from(before))
+    expect(await hasher.digest()).toEqual(expected)
+  })
+
+  test.each(['gone', 'short', 'failed'])('and are %s: it goes on behind what was hashed', async (ended) => {
+    const { hasher, bytes, path, directory } = await fileStage()
+    const whole = { path, from: 0, to: bytes.length }
+    const bad = {
+      gone: { path: join(directory, 'nowhere'), from: 0, to: 1 },
+      short: { path, from: bytes.length - 5, to: bytes.length + 1 },
+      failed: { path: directory, from: 0, to: 1 },
+    }[ended]
+    if (bad === undefined) throw new Error(ended)
+    const hashed = bytes.length + (ended === 'short' ? 5 : 0)
+    expect(await hasher.updateFrom([whole, bad, whole], FOLLOWED)).toMatchObject({ hashed, ended })
+    await hasher.updateFrom([whole], FOLLOWED)
+    const between = ended === 'short' ? bytes.subarray(-5) : Buffer.alloc(0)
+    expect(await hasher.digest()).toEqual(local('md5', Buffer.concat([bytes, between, bytes])))
+  })
+
+  test('wait for their turn: those somebody waits for by then go first, others may be wanted no more', async () => {
+    const { threads, path, bytes } = await fileStage()
+    const order: string[] = []
+    const read = async (name: string, whom: FilesWanted) => {
+      const hasher = threads.open('md5')
+      const { ended } = await hasher.updateFrom([{ path, from: 0, to: bytes.length }], whom)
+      order.push(`${name} ${ended}`)
+    }
+    let awaited = false
+    let interrupted = false
+    const reads = [
+      read('first', FOLLOWED),
+      read('second', FOLLOWED),
+      read('third', FOLLOWED),
+      read('dropped', { isAwaited: () => false, isInterrupted: () => interrupted }),
+      read('awaited', { isAwaited: () => awaited, isInterrupted: () => false }),
+    ]
+    awaited = true
+    interrupted = true
+    await Promise.all(reads)
+    expect(order.filter((each) => !each.startsWith('dropped'))).toEqual([
+      'first end',
+      'second end',
+      'awaited end',
+      'third end',
+    ])
+    expect(order).toContain('dropped dropped')
+  })
+
+  test('are lost with the thread, and closed with the hasher', async () => {
+    const { threads, hasher, path, workers } = await fileStage()
+    const files = [{ path, from: 0, to: 3 * MIB }]
+    const closed = hasher.updateFrom(files, FOLLOWED)
+    const closing = expect(closed).rejects.toThrow('closed')
+    hasher.close()
+    await closing
+    // Two are under way, one waits for its turn.
+    const all = [1, 2, 3].map(() => threads.open('md5').updateFrom(files, FOLLOWED))
+    const losing = Promise.all(all.map((each) => expect(each).rejects.toThrow(HashThreadLost)))
+    await workers[0]?.terminate()
+    await losing
+  })
+})
+
+const FOLLOWED: FilesWanted = { isAwaited: () => false, isInterrupted: () => false }
+
+async function fileStage() {
+  const directory = await mkdtemp(join(tmpdir(), 'tributary-hash-'))
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const bytes = seededBytes('file', 3 * MIB + 11)
+  const path = join(directory, 'file')
+  await writeFile(path, bytes)
+  const { threads, workers } = open(1)
+  return { threads, workers, hasher: threads.open('md5'), bytes, path, directory }
+}
 
 describe('a thread that dies', () => {
   test('rejects what was under way, and another one is there for the next', async () => {

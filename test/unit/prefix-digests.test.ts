@@ -104,6 +104,26 @@ describe('following', () => {
     await expect.poll(() => file.known('md5'), { timeout: 3_000 }).toEqual(digestOf('md5', file.content))
   })
 
+  it('looks at once when another node waits for it', async () => {
+    const { digests, registry, threads } = stage({ looks: { first: 60_000, last: 60_000 } })
+    const [file, other] = ['waited for', 'not'].map((name) =>
+      registry.add(seededBytes(name, WORTH_FOLLOWING)),
+    )
+    if (file === undefined || other === undefined) throw new Error('two were added')
+    for (const each of [file, other]) {
+      each.stop = MIB
+      digests.follow(each.upload, 'md5')
+    }
+    await expect.poll(() => threads.hashed).toBe(2 * MIB)
+    await turns()
+    for (const each of [file, other]) each.stop = each.content.length
+    registry.wanted?.(file.upload.id)
+    await expect.poll(() => file.known('md5')).toEqual(digestOf('md5', file.content))
+    expect(other.known('md5')).toBeNull()
+    await digests.close()
+    expect(registry.wanted).toBeNull()
+  })
+
   it('ends with an upload that is gone, and gives the turn back', async () => {
     const { digests, registry, threads } = stage()
     const file = registry.add(seededBytes('gone', WORTH_FOLLOWING))
@@ -686,6 +706,8 @@ class FakeRegistry {
   /** So many statements fail, as when the database is away for a moment. */
   away = 0
   onPrefix: () => void = () => undefined
+  /** Says that another node waits for a digest of an upload; null: nobody listens. */
+  wanted: ((id: string) => void) | null = null
   readonly #bytes: FakeBytes
   readonly #files = new Map<string, FakeFile>()
   readonly #calls = new Map<Asked, number>()
@@ -713,6 +735,13 @@ class FakeRegistry {
   /** Turns of ours that were neither noted nor given back. */
   get held(): number {
     return [...this.#files.values()].reduce((sum, { held }) => sum + held, 0)
+  }
+
+  onDigestWanted(listener: (id: string) => void): () => void {
+    this.wanted = listener
+    return () => {
+      this.wanted = null
+    }
   }
 
   handBack(): void {
@@ -850,6 +879,9 @@ class FakeThreads {
         this.hashed += bytes.length
         // As memory that is moved away: whoever uses it after this is found out.
         bytes.fill(0)
+      },
+      updateFrom: async () => {
+        throw new Error('These blobs are no files.')
       },
       digest: async () => hasher.digest(),
       close: () => {

@@ -9,6 +9,8 @@ export const NO_LIMIT = Number.MAX_SAFE_INTEGER
 
 export interface StoreUnderTest {
   readonly store: ByteStore
+  /** Takes a blob's bytes away behind the back of the store. */
+  lose(blob: Blob): Promise<void>
   close(): Promise<void>
 }
 
@@ -35,8 +37,11 @@ export class Fixture {
   }
 
   get store(): ByteStore {
-    if (this.#made === null) throw new Error('There is a store only while a test runs.')
-    return this.#made.store
+    return this.#open.store
+  }
+
+  lose(blob: Blob): Promise<void> {
+    return this.#open.lose(blob)
   }
 
   /** Writes all of `bytes` at `position`; at 0 into a fresh blob, unless told otherwise. */
@@ -48,6 +53,11 @@ export class Fixture {
 
   get(blob: Blob, start: number, stop: number): Promise<Buffer> {
     return collect(this.store.read(blob, start, stop))
+  }
+
+  get #open(): StoreUnderTest {
+    if (this.#made === null) throw new Error('There is a store only while a test runs.')
+    return this.#made
   }
 }
 

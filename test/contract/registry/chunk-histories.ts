@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest'
+import type { Blob } from '../../../src/upload/blob.js'
 import type { Claim, UploadRegistry } from '../../../src/upload/ports.js'
 import type { Upload } from '../../../src/upload/upload.js'
 import { seededRandom } from '../../support/seeded.js'
@@ -37,6 +38,8 @@ class History {
   readonly #upload: Upload
   readonly #nodes: UploadRegistry[]
   readonly #received = new Map<number, string>()
+  /** Where each was written to. */
+  readonly #places = new Map<number, Blob>()
   #writers: Writer[] = []
   /** Taken over, and writing all the same. */
   readonly #ghosts: Writer[] = []
@@ -61,7 +64,8 @@ class History {
     else if (dice < 75) await this.#record()
     else if (dice < 85) await this.#release()
     else if (dice < 93) this.#haunt()
-    else await this.#lapse()
+    else if (dice < 97) await this.#lapse()
+    else await this.#lose()
     await this.#check()
   }
 
@@ -121,7 +125,23 @@ class History {
     const text = this.#text(1 + this.#below(writer.stop - claim.start))
     await node.record(claim, this.#stage.write(claim, text))
     this.#received.set(claim.start, text)
+    this.#places.set(claim.start, claim.blob)
     this.#leave(writer)
+  }
+
+  /** The file of one of its blobs goes, with all that lies there. */
+  async #lose(): Promise<void> {
+    const places = [...this.#places.values()]
+    const lost = places[this.#below(places.length || 1)]
+    if (lost === undefined) return
+    for (const { node, claim } of this.#writers.splice(0)) await node.release(claim)
+    this.#stage.lose(lost)
+    expect(await this.#stage.a.forgetLost(this.#upload.id, lost)).toBe(true)
+    for (const [start, { id }] of [...this.#places]) {
+      if (id !== lost.id) continue
+      this.#received.delete(start)
+      this.#places.delete(start)
+    }
   }
 
   async #release(): Promise<void> {

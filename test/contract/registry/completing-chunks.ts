@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
+import type { Digest } from '../../../src/upload/digest.js'
 import { digestOf, turn } from './digests.js'
 import { aborted, claimed, claimOf, codeOf, draft, type Fact, finishOf, found, type Stage } from './stage.js'
 
@@ -135,6 +136,23 @@ export function completingChunks(fact: Fact): void {
       expect(outcome).toMatchObject({ first: true, upload: { digest: digestOf('x') } })
       expect(await found(stage.a, upload)).toMatchObject({ digest: digestOf('x') })
       expect(await stage.a.takeDigest(upload.id, 'md5')).toEqual({ outcome: 'known', digest: digestOf('x') })
+    })
+
+    fact('turns for it are over, and those for other digests go on', async (stage) => {
+      const b = await stage.bench.node()
+      const upload = await abc(stage)
+      const other = await b.takeDigest(upload.id, 'sha256')
+      if (other?.outcome !== 'ours') throw new Error(`the turn is ${other?.outcome}`)
+      const token = await turn(stage.a, upload)
+      await stage.a.complete(finishOf(upload, { digest: digestOf('x'), token }))
+      await stage.a.leaveDigest(upload.id, token)
+      await stage.a.noteDigest(upload.id, token, digestOf('y'))
+      for (const node of [stage.a, b]) {
+        expect(await node.takeDigest(upload.id, 'md5')).toEqual({ outcome: 'known', digest: digestOf('x') })
+      }
+      const sha256: Digest = { algorithm: 'sha256', bytes: Buffer.alloc(32) }
+      expect(await b.noteDigest(upload.id, other.token, sha256)).toBe(true)
+      expect(await stage.a.takeDigest(upload.id, 'sha256')).toEqual({ outcome: 'known', digest: sha256 })
     })
 
     fact('that the registry knew', async (stage) => {

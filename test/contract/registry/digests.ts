@@ -68,6 +68,27 @@ export function digests(fact: Fact): void {
       await woken
     })
 
+    fact('the node at it hears that another one waits, until it stops listening', async (stage) => {
+      const b = await stage.bench.node()
+      const [upload, other] = [await stage.chunked(3), await stage.chunked(3)]
+      for (const each of [upload, other]) await turn(stage.a, each)
+      const heard: string[] = []
+      const asked = async (which: Upload) => {
+        const told = new Promise<void>((resolve) => {
+          const stop = stage.a.onDigestWanted((id) => {
+            heard.push(id)
+            stop()
+            resolve()
+          })
+        })
+        await b.takeDigest(which.id, 'md5')
+        await told
+      }
+      await asked(upload)
+      await asked(other)
+      expect(heard).toEqual([upload.id, other.id])
+    })
+
     fact('a node that asks again gets another token, and the old one is void', async (stage) => {
       const upload = await stage.chunked(3)
       const first = await turn(stage.a, upload)

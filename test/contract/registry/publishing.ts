@@ -20,7 +20,7 @@ export function publishing(fact: Fact): void {
         return placed('a.txt')
       })
       await woken
-      expect(published).toEqual(await found(stage.a, upload))
+      expect(published).toEqual({ upload: await found(stage.a, upload), first: true })
       expect(places).toEqual([null])
       for (const node of [stage.a, b]) {
         expect(await node.takePublication(upload.id)).toEqual({ outcome: 'done' })
@@ -85,8 +85,21 @@ export function publishing(fact: Fact): void {
         return placed('a.txt')
       }
       const all = await Promise.all([1, 2, 3].map(() => stage.a.publish(publication, place)))
-      expect(ids(all.flatMap((each) => each ?? []))).toEqual([upload.id, upload.id, upload.id])
+      expect(all.map((each) => each?.upload.id)).toEqual([upload.id, upload.id, upload.id])
       expect(places).toBe(1)
+    })
+
+    fact('who did it is told that it did, also under its next epoch, and others are not', async (stage) => {
+      const b = await stage.bench.node()
+      const upload = await finished(stage, 'a.txt')
+      const publication = await ours(stage.a, upload)
+      const never = () => Promise.reject(new Error('was placed'))
+      expect(await stage.a.publish(publication, async () => placed('a.txt'))).toMatchObject({ first: true })
+      expect(await stage.a.publish(publication, never)).toMatchObject({ first: true })
+      expect(await b.publish(publication, never)).toMatchObject({ upload: { id: upload.id }, first: false })
+      await stage.bench.lapse(stage.a)
+      await stage.bench.thaw(stage.a)
+      expect(await stage.a.publish(publication, never)).toMatchObject({ first: true })
     })
 
     fact('an attempt that failed is thrown as it is, and leaves it to be tried again', async (stage) => {

@@ -121,6 +121,11 @@ export class Stage {
     this.#store(target, 0, this.read(extents))
   }
 
+  /** Takes bytes away that nobody asked to: reading them fails. */
+  lose(blob: Blob): void {
+    this.#blobs.delete(blob.id)
+  }
+
   #store(blob: Blob, position: number, text: string): void {
     const bytes = this.#blobs.get(blob.id) ?? []
     for (const [index, letter] of [...text].entries()) bytes[position + index] = letter

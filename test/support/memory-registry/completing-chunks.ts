@@ -23,6 +23,9 @@ export function complete(db: Tables, session: Session, request: CompleteRequest)
   db.signals.emit('yield', row.id)
   finish(db, session, row, joined(closed(row.extents, row.length)))
   row.digest = request.digest
+  for (const [algorithm, { digest }] of row.digests) {
+    if (digest !== null || algorithm === request.digest?.algorithm) row.digests.delete(algorithm)
+  }
   row.received = row.length > 0 ? [{ start: 0, stop: row.length }] : []
   if (request.publishAs !== null) publishLater(db, session, row.id, request.publishAs)
   db.signals.emit('handedBack', row.id)
@@ -43,6 +46,7 @@ function publishLater(db: Tables, session: Session, uploadId: string, filename: 
     identity: null,
     epoch: session.epoch,
     publishedAt: null,
+    publishedBy: null,
     released: false,
     doomed: false,
   })

@@ -11,9 +11,13 @@ export function takeDigest(
 ): DigestTurn | null {
   const row = db.uploads.get(id)
   if (row === undefined || db.statusOf(row) === 'expired') return null
+  if (row.status === 'complete' && row.digest?.algorithm === algorithm) {
+    return { outcome: 'known', digest: row.digest }
+  }
   const before = row.digests.get(algorithm)
   if (before?.digest) return { outcome: 'known', digest: before.digest }
   if (before && before.epoch !== null && before.epoch !== session.epoch && db.living(before.epoch)) {
+    db.signals.emit('digestWanted', id)
     return { outcome: 'elsewhere' }
   }
   const token = db.serial()

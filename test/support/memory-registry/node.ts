@@ -9,6 +9,7 @@ export class MemoryNode {
   readonly #lease: number
   readonly #yields = new Map<number, { uploadId: UploadId; controller: AbortController }>()
   readonly #onYield = (id: UploadId, token?: number) => this.#yield(id, token)
+  readonly #epochs = new Set<number>()
   #epoch: number
   #frozen = false
   #dead = false
@@ -25,6 +26,11 @@ export class MemoryNode {
     db.signals.on('yield', this.#onYield)
   }
 
+  /** Whether messages reach it. */
+  get hears(): boolean {
+    return !this.#frozen && !this.#dead
+  }
+
   get dead(): boolean {
     return this.#dead
   }
@@ -34,7 +40,7 @@ export class MemoryNode {
   }
 
   get session(): Session {
-    return { epoch: this.#epoch, ...this.#expirations }
+    return { epoch: this.#epoch, epochs: this.#epochs, ...this.#expirations }
   }
 
   /** For a statement that starts something new: a node that finds its lease lapsed takes a new epoch first. */
@@ -91,6 +97,7 @@ export class MemoryNode {
 
   #newEpoch(): number {
     const epoch = this.#db.serial()
+    this.#epochs.add(epoch)
     this.#db.epochs.set(epoch, { leaseUntil: Infinity, retired: false, swept: false })
     return epoch
   }

@@ -1,9 +1,9 @@
-import type { Placed, Publication } from '../../../src/upload/ports.js'
-import type { Upload } from '../../../src/upload/upload.js'
+import type { Placed, Publication, Published } from '../../../src/upload/ports.js'
 import { beginPublishing, endPublishing } from './publishing.js'
+import type { Session } from './rows.js'
 import type { Tables } from './tables.js'
 
-type Run = <T>(transaction: () => T) => Promise<T>
+type Run = <T>(transaction: (session: Session) => T) => Promise<T>
 
 /** The only transaction that awaits: one at a time by filename, and its rows are locked meanwhile. */
 export function publishInTurn(
@@ -11,7 +11,7 @@ export function publishInTurn(
   run: Run,
   { uploadId, filename }: Publication,
   place: (holder: Publication | null) => Promise<Placed>,
-): Promise<Upload | null> {
+): Promise<Published | null> {
   const published = publishAfter(db, run, db.publishing.get(filename), uploadId, place)
   const over = published.then(
     () => undefined,
@@ -27,17 +27,17 @@ async function publishAfter(
   before: Promise<void> | undefined,
   id: string,
   place: (holder: Publication | null) => Promise<Placed>,
-): Promise<Upload | null> {
+): Promise<Published | null> {
   await before
-  const begun = await run(() => {
-    const found = beginPublishing(db, id)
+  const begun = await run((session) => {
+    const found = beginPublishing(db, session, id)
     return found.over === undefined ? { ...found, unlock: lock(db, id, found.holder) } : found
   })
   if (begun.over !== undefined) return begun.over
   const { holder, unlock } = begun
   try {
     const placed = await place(holder)
-    return await run(() => endPublishing(db, id, holder, placed))
+    return await run((session) => endPublishing(db, session, id, holder, placed))
   } finally {
     unlock()
   }

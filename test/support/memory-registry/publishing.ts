@@ -1,6 +1,5 @@
 import type { Blob } from '../../../src/upload/blob.js'
-import type { Placed, Publication, PublishTurn } from '../../../src/upload/ports.js'
-import type { Upload } from '../../../src/upload/upload.js'
+import type { Placed, Publication, Published, PublishTurn } from '../../../src/upload/ports.js'
 import { blobsOf, unreferenced } from './blobs.js'
 import type { PublicationRow, Session } from './rows.js'
 import type { Tables } from './tables.js'
@@ -18,14 +17,16 @@ export function takePublication(db: Tables, session: Session, id: string): Publi
 
 /** What `beginPublishing` found: the work is over, or is to be done by `place`. */
 export type Begun =
-  | { readonly over: Upload | null }
+  | { readonly over: Published | null }
   | { readonly over: undefined; readonly holder: Publication | null }
 
-export function beginPublishing(db: Tables, id: string): Begun {
+export function beginPublishing(db: Tables, { epochs }: Session, id: string): Begun {
   const row = db.publications.get(id)
   const upload = db.uploads.get(id)
   if (row === undefined || upload === undefined || row.doomed) return { over: null }
-  if (row.publishedAt !== null) return { over: db.view(upload) }
+  if (row.publishedAt !== null) {
+    return { over: { upload: db.view(upload), first: epochs.has(row.publishedBy ?? 0) } }
+  }
   const holder = [...db.publications.values()].find(
     ({ name, uploadId }) => name === row.filename && uploadId !== id,
   )
@@ -34,18 +35,20 @@ export function beginPublishing(db: Tables, id: string): Begun {
 
 export function endPublishing(
   db: Tables,
+  session: Session,
   id: string,
   holder: Publication | null,
   placed: Placed,
-): Upload | null {
+): Published | null {
   const row = db.publications.get(id)
   const upload = db.uploads.get(id)
   if (row === undefined || upload === undefined) return null
   const held = holder && db.publications.get(holder.uploadId)
   if (held && placed.holderName !== null) held.name = placed.holderName
-  Object.assign(row, { name: placed.name, identity: placed.identity, publishedAt: db.now(), epoch: null })
+  Object.assign(row, { name: placed.name, identity: placed.identity, epoch: null })
+  Object.assign(row, { publishedAt: db.now(), publishedBy: session.epoch })
   db.signals.emit('handedBack', id)
-  return db.view(upload)
+  return { upload: db.view(upload), first: true }
 }
 
 export function leavePublication(db: Tables, session: Session, id: string): void {

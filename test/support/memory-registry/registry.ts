@@ -18,6 +18,7 @@ import type {
   Placed,
   Prefix,
   Publication,
+  Published,
   PublishTurn,
   Recorded,
   Terminated,
@@ -34,6 +35,7 @@ import { create, createStored } from './creating.js'
 import { leaveDigest, noteDigest, takeDigest } from './digesting.js'
 import { expireDue, terminate } from './ending.js'
 import { describeUpload, list, prefix } from './listing.js'
+import { forgetLost } from './losing.js'
 import { MemoryNode } from './node.js'
 import {
   forgetPublications,
@@ -180,6 +182,18 @@ export class MemoryRegistry implements UploadRegistry {
     return this.#run(() => leaveDigest(this.#db, id, token))
   }
 
+  onDigestWanted(listener: (id: UploadId) => void): () => void {
+    const heard = (id: UploadId) => {
+      if (this.#node.hears) listener(id)
+    }
+    this.#db.signals.on('digestWanted', heard)
+    return () => this.#db.signals.off('digestWanted', heard)
+  }
+
+  forgetLost(id: UploadId, blob: Blob): Promise<boolean> {
+    return this.#run(() => forgetLost(this.#db, this.#node.livingSession(), id, blob))
+  }
+
   complete(request: CompleteRequest): Promise<CompleteOutcome> {
     return this.#run((session) => complete(this.#db, session, request))
   }
@@ -191,7 +205,7 @@ export class MemoryRegistry implements UploadRegistry {
   publish(
     publication: Publication,
     place: (holder: Publication | null) => Promise<Placed>,
-  ): Promise<Upload | null> {
+  ): Promise<Published | null> {
     return publishInTurn(this.#db, (transaction) => this.#run(transaction), publication, place)
   }
 

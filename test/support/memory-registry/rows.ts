@@ -96,6 +96,8 @@ export interface PublicationRow {
   identity: string | null
   epoch: number | null
   publishedAt: number | null
+  /** Epoch of the node that published it. */
+  publishedBy: number | null
   released: boolean
   doomed: boolean
 }
@@ -110,6 +112,8 @@ export interface EpochRow {
 /** A node as its statements see it. */
 export interface Session {
   readonly epoch: number
+  /** All that the process has had. */
+  readonly epochs: ReadonlySet<number>
   readonly expiration: number
   readonly fragoExpiration: number
 }

@@ -23,6 +23,7 @@ export class Tables {
   readonly signals = new EventEmitter<{
     yield: [id: UploadId, token?: number]
     handedBack: [id: UploadId]
+    digestWanted: [id: UploadId]
   }>().setMaxListeners(0)
   readonly now: () => number
   /** Whether the database answers nobody. */
