@@ -79,9 +79,19 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
   const authentication = readAuthentication(reader)
   const frago = readFrago(reader, general)
   readLater(reader)
+  readStrangers(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
   const warnings = Object.freeze([...reader.warnings])
   return Object.freeze({ command, ...general, ...paths, ...authentication, ...frago, warnings })
+}
+
+/** A namespace of frago's is ours alone; the others may mean something to another program. */
+function readStrangers(reader: SettingsReader): void {
+  for (const name of reader.strangers()) {
+    if (name.startsWith('CHUNKED_UPLOADER_'))
+      reader.problem(name, 'is no setting; see --help for their names')
+    else reader.warn(name, 'is no setting and has no effect; see --help for their names')
+  }
 }
 
 function readLater(reader: SettingsReader): void {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { pino } from 'pino'
 import { migrate } from '../stores/postgres/migrate.js'
 import { StartFailure, starting } from './command/failure.js'
+import { stderrLog } from './command/stderr-log.js'
 import { aborted, StopSignals } from './command/stop-signals.js'
 import { Teardown } from './command/teardown.js'
 import { type Config, ConfigError, helpText, parseCommandLine, parseConfig } from './config.js'
@@ -27,9 +27,9 @@ async function main(env: NodeJS.ProcessEnv, argv: readonly string[]): Promise<nu
   if (command === 'help') return say(helpText())
   if (command === 'version') return say(VERSION)
   const config = parseConfig(env, argv)
-  const log = pino({}, pino.destination({ dest: 2, sync: true }))
+  const log = stderrLog()
   endOnBugs(log)
-  for (const warning of config.warnings) log.warn(warning)
+  for (const warning of config.warnings) log.warn({}, warning)
   const signals = new StopSignals()
   signals.listen(() => process.exit(FAILED))
   const { drain: stop, hurry } = signals

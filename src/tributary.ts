@@ -1,7 +1,9 @@
 import type Koa from 'koa'
+import { checkNames } from '../stores/parallel/options.js'
 import { type App, createApp, type IdentifyContext } from './app.js'
 import { listenFailure } from './command/failure.js'
 import { openAuthenticator } from './command/open-authenticator.js'
+import { stderrLog } from './command/stderr-log.js'
 import { Teardown } from './command/teardown.js'
 import { type Environment, parseConfig } from './config.js'
 import { identifierFor } from './http/identifier.js'
@@ -10,7 +12,7 @@ import { type EngineOverrides, type Opening, openEngine } from './open-engine.js
 import { Background } from './upload/background.js'
 import type { Engine } from './upload/engine.js'
 import type { UploadEvents } from './upload/events.js'
-import { type Logger, silent } from './upload/log.js'
+import type { Logger } from './upload/log.js'
 
 /** What code can put in the place of what the settings say. */
 export interface Overrides extends EngineOverrides {
@@ -54,10 +56,20 @@ export async function assembleServer(opening: Opening, overrides: Overrides = {}
   return { app, engine, lost }
 }
 
+const OPTIONS: readonly (keyof TributaryOptions)[] = [
+  'settings',
+  'log',
+  'identify',
+  'middleware',
+  'onUploadRow',
+  'bytes',
+  'assembledDirectory',
+]
+
 export interface TributaryOptions extends Overrides {
   /** Settings by the names of the environment's variables. Default: all defaults; the environment is not read. */
   readonly settings?: Environment
-  /** Default: nothing is logged. */
+  /** Default: JSON lines on stderr, as the command writes them. */
   readonly log?: Logger
 }
 
@@ -80,10 +92,11 @@ export interface Tributary {
 
 /**
  * Opens what `tributary serve` runs, under the same settings, with code in the place of what they cannot say. Throws a
- * ConfigError, or an Error with a sentence when something cannot be opened.
+ * TypeError for options there are not, a ConfigError, or an Error with a sentence when something cannot be opened.
  */
 export async function openTributary(options: TributaryOptions = {}): Promise<Tributary> {
-  const { settings = {}, log = silent, ...overrides } = options
+  checkNames(options, OPTIONS)
+  const { settings = {}, log = stderrLog(), ...overrides } = options
   const config = parseConfig(options.identify ? withoutMode(settings) : settings, ['serve'])
   for (const warning of config.warnings) log.warn({}, warning)
   const never = new AbortController().signal

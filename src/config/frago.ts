@@ -90,10 +90,11 @@ function readSize(text: string): number {
 function checkDirectories(reader: SettingsReader, config: FragoConfig, general: General): void {
   const { blobsDirectory, assembledDirectory } = config
   if (overlap(blobsDirectory, assembledDirectory)) {
+    const [assembled, blobs] = ['CHUNKED_UPLOADER_ASSEMBLED_PATH', 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH']
     reader.problem(
-      'CHUNKED_UPLOADER_ASSEMBLED_PATH',
-      `finished files and the bytes of uploads need directories of their own, neither inside the other, got ` +
-        `${JSON.stringify(assembledDirectory)} and ${JSON.stringify(blobsDirectory)}`,
+      reader.given(assembled) === null ? blobs : assembled,
+      `finished files (${JSON.stringify(assembledDirectory)}) and the bytes of uploads ` +
+        `(${JSON.stringify(blobsDirectory)}) need directories of their own, neither inside the other`,
     )
   }
   if (general.databaseUrl !== null) return

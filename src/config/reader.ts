@@ -1,5 +1,8 @@
 import { Problem } from './problem.js'
-import { SETTINGS, type Setting, type SettingName } from './settings.js'
+import { LATER_SETTINGS, SETTINGS, type Setting, type SettingName } from './settings.js'
+
+/** How settings begin that would protect, place or keep something: mistyped, they would be missed too late. */
+const OURS = /^(?:CHUNKED_UPLOADER_|AUTH_TOKEN|JWT_|FRAGO_PATH|RETAIN_)/
 
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -25,6 +28,12 @@ export class SettingsReader {
     if (text) return text
     const empty = this.#flags.get(name) ?? this.#env[name]
     return empty === undefined ? null : (settingOf(name)?.empty ?? null)
+  }
+
+  /** Variables that are set and are no settings, though their names say that they were meant as some. */
+  strangers(): readonly string[] {
+    const known = new Set([...SETTINGS, ...LATER_SETTINGS].map(({ name }) => name as string))
+    return Object.keys(this.#env).filter((name) => OURS.test(name) && !known.has(name) && this.#env[name])
   }
 
   /** What was set, or its default, understood. */

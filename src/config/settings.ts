@@ -116,7 +116,7 @@ export const SETTINGS = [
     name: 'RETAIN_PUBLISHED',
     default: 'forever',
     description:
-      'How long after it was published under its filename the server keeps the bytes of an upload; a duration or `forever`. `0`: the published file is the only copy. Afterwards a download answers 410.',
+      'How long after it was published under its filename the server keeps the bytes of an upload; a duration or `forever`. Both are hard links to the same bytes, one file of room, on one file system. `0`: the published file is the only one. Afterwards a download answers 410.',
   },
   {
     name: 'CHUNKED_UPLOADER_CHUNK_UPLOAD_PATH',

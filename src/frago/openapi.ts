@@ -20,7 +20,8 @@ export function openApi({ mounts, checksumType, version }: OpenApiOptions): obje
       version,
       description:
         'The REST interface of the Django app frago 0.1.4. A file is started, its chunks are sent in any order and in ' +
-        'parallel, and it is finished with a digest of the whole. tus clients use another address of the same server.',
+        'parallel, and it is finished with a digest of the whole. 423, 503 and 507 are worth trying again after a while, and ' +
+        '408 says that nothing came for too long. Finished files are downloaded and deleted at the address tus clients use.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: mounts.map((url) => ({ url })),

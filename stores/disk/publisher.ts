@@ -33,7 +33,7 @@ export class DiskPublisher implements Publisher {
   nameOf(upload: Upload): string | null {
     if (upload.filename === null) return null
     const directory = this.#directoryOf(upload)
-    if (typeof directory !== 'string') throw new TypeError('The directory of an upload must be a string.')
+    checkDirectory(directory)
     return directory === '' ? upload.filename : `${directory.replace(/\/+$/, '')}/${upload.filename}`
   }
 
@@ -66,6 +66,18 @@ export class DiskPublisher implements Publisher {
     this.#publishers.set(directory, publisher)
     return publisher
   }
+}
+
+/** Code may put a client's text into it, an owner's name say, which must not lead elsewhere (law 8). */
+function checkDirectory(directory: unknown): asserts directory is string {
+  const fine =
+    typeof directory === 'string' &&
+    !/\p{Cc}/u.test(directory) &&
+    !directory.split(/[\\/]/).some((segment) => segment === '.' || segment === '..')
+  if (fine) return
+  throw new TypeError(
+    `A directory for finished files must be a path without . and .., not ${JSON.stringify(directory)}.`,
+  )
 }
 
 function split(path: string): { directory: string; name: string } {

@@ -7,6 +7,7 @@ import type { Knex } from 'knex'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { ByteStore, Upload } from '../../src/index.js'
 import { DiskByteStore, openTributary, type Tributary, type TributaryOptions } from '../../src/index.js'
+import { silent } from '../../src/upload/log.js'
 import { connect } from '../../stores/postgres/database.js'
 import { databaseUrl } from '../support/server-process.js'
 
@@ -24,7 +25,8 @@ async function open(
     ...options.settings,
   }
   const knex = connect(inject('database'), 2)
-  const tributary = await openTributary({ ...options, settings })
+  const { directory: _directory, ...overrides } = options
+  const tributary = await openTributary({ log: silent, ...overrides, settings })
   onTestFinished(async () => {
     await tributary.close()
     await knex.raw(`drop schema if exists "${schema}" cascade`)
@@ -207,5 +209,28 @@ describe('what frago lets a project override', () => {
     await expect
       .poll(() => told)
       .toEqual(['started clip.mp4', 'chunk 0 of clip.mp4', 'completed clip.mp4: hello'])
+  })
+
+  test('no directory leads elsewhere, whoever wrote the owner’s name', async () => {
+    const { url, directory } = await open({
+      identify: (ctx) => ctx.get('X-Device'),
+      assembledDirectory: (upload) => `videos of ${upload.owner}`,
+    })
+    const headers = { 'X-Device': '/../../../escaped', 'Content-Type': 'application/json' }
+    const id = await startedId(url, headers)
+    const body = new FormData()
+    body.set('file', new Blob(['hello']), 'blob')
+    const range = { 'X-Device': headers['X-Device'], 'Content-Range': 'bytes 0-4/5' }
+    expect((await fetch(`${url}${id}/`, { method: 'PUT', headers: range, body })).status).toBe(200)
+    const checksum = createHash('md5').update('hello').digest('hex')
+    const finish = { method: 'POST', headers, body: JSON.stringify({ checksum }) }
+    expect((await fetch(`${url}${id}/`, finish)).status).toBe(500)
+    expect(await readdir(join(directory, 'assembled'))).toEqual([])
+  })
+
+  test('what is mistyped is refused', async () => {
+    await expect(openTributary({ idenitfy: () => null } as TributaryOptions)).rejects.toThrow('idenitfy')
+    const settings = { CHUNKED_UPLOADER_CHECKSUM_TYP: 'sha256' }
+    await expect(openTributary({ settings })).rejects.toThrow('CHUNKED_UPLOADER_CHECKSUM_TYP')
   })
 })

@@ -506,3 +506,19 @@ describe('sizes', () => {
     expect(parseSize(text)).toBe(bytes)
   })
 })
+
+describe('a mistyped name', () => {
+  it('in frago’s namespace stops the start', () => {
+    expect(problemsOf({ CHUNKED_UPLOADER_CHECKSUM_TYP: 'sha256' })).toEqual([
+      expect.stringMatching(/^CHUNKED_UPLOADER_CHECKSUM_TYP: is no setting/),
+    ])
+  })
+
+  it('of what would protect is warned of', () => {
+    const { warnings } = parseConfig({ AUTH_TOKEN: 'tokens.txt', JWT_KEY: 'x', PATH: '/bin' }, ['serve'])
+    expect(warnings).toEqual([
+      expect.stringMatching(/^AUTH_TOKEN: is no/),
+      expect.stringMatching(/^JWT_KEY: is no/),
+    ])
+  })
+})

@@ -53,13 +53,13 @@ const ROOMS: readonly Room[] = [
   {
     files: /^src\/command\//,
     ours: ['src/upload/', 'src/http/', 'src/config', 'stores/postgres/', 'stores/tokens/'],
-    packages: [],
+    packages: ['pino'],
   },
   // The composition root, for the command and for whoever embeds the server.
   {
     files: /^src\/(main|index|tributary|open-engine)\.ts$/,
     ours: ANYTHING,
-    packages: ['knex', 'koa', 'pino'],
+    packages: ['knex', 'koa'],
   },
   { files: /^src\/version\.ts$/, ours: [], packages: [] },
   // How a stream is taken from, for every byte store.
