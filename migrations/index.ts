@@ -4,7 +4,8 @@ import * as claims from './0002_claims.js'
 import * as endings from './0003_endings.js'
 import * as assembly from './0004_assembly.js'
 import * as frago from './0005_frago.js'
-import * as finishing from './0006_finishing.js'
+import * as chunkRecords from './0006_chunk_records.js'
+import * as finishing from './0007_finishing.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -19,5 +20,6 @@ export const migrations: readonly Migration[] = [
   { name: '0003_endings', up: endings.up },
   { name: '0004_assembly', up: assembly.up },
   { name: '0005_frago', up: frago.up },
-  { name: '0006_finishing', up: finishing.up },
+  { name: '0006_chunk_records', up: chunkRecords.up },
+  { name: '0007_finishing', up: finishing.up },
 ]
