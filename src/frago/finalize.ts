@@ -7,6 +7,7 @@ import {
   fileAlgorithmNamed,
 } from '../upload/digest.js'
 import { finish } from '../upload/finish.js'
+import { unlessAborted } from '../upload/unless-aborted.js'
 import { type Fields, readFields } from './body/fields.js'
 import { isNothing } from './body/nothing.js'
 import type { Exchange } from './exchange.js'
@@ -23,22 +24,12 @@ export async function finalize(
   const { required } = site.checksum
   const expected = async () => (required ? expectedDigest(site, await readFields(exchange)) : null)
   const done = finish(site.engine, { id, owner, protocol: 'frago', expected })
-  const finished = await orStopped(done, exchange.signal)
+  // A server that stops answers; the work goes on as long as the process does, and whoever asks again joins it.
+  const finished = await unlessAborted(done, exchange.signal)
   return json(201, {
     status: true,
     message: `Upload completed for ${finished.filename}`,
     upload_id: finished.id,
-  })
-}
-
-/** A server that stops answers; the work itself goes on as long as the process does, and is joined by who asks again. */
-function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-    if (signal.aborted) stop()
-    // Once nobody waits any more, nobody is to be told why it failed: whoever asks again is.
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
   })
 }
 

@@ -1,6 +1,6 @@
 import { failureOf } from '../http/errors.js'
-import { draining } from '../http/in-flight.js'
 import { mergeHeaders, type Reply } from '../http/reply.js'
+import { draining } from '../upload/errors.js'
 import { detail } from './detail.js'
 import type { Exchange } from './exchange.js'
 import { failureReply } from './failure.js'

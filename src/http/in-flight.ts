@@ -1,4 +1,4 @@
-import { UploadError } from '../upload/errors.js'
+import { draining, type UploadError } from '../upload/errors.js'
 import { RequestError } from './errors.js'
 
 /** A request under way. */
@@ -50,10 +50,6 @@ export class InFlight {
     for (const resolve of this.#waiting) resolve()
     this.#waiting.clear()
   }
-}
-
-export function draining(): UploadError {
-  return new UploadError('draining', 'The server is about to stop; try again shortly.')
 }
 
 export function idle(milliseconds: number): RequestError {

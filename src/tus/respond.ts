@@ -1,5 +1,5 @@
-import { draining } from '../http/in-flight.js'
 import { hasHeader, mergeHeaders, type Reply, type ReplyHeaders } from '../http/reply.js'
+import { draining } from '../upload/errors.js'
 import { corsHeaders } from './cors.js'
 import { create } from './create.js'
 import type { Exchange } from './exchange.js'

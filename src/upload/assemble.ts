@@ -1,7 +1,7 @@
 import { discard } from './discard.js'
 import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
-import { isUploadError } from './errors.js'
+import { isGone, isUploadError } from './errors.js'
 import { patiently } from './patience.js'
 import type { Assembly, UploadRegistry } from './ports.js'
 import type { Upload, UploadId } from './upload.js'
@@ -52,7 +52,7 @@ async function copy(engine: Engine, assembly: Assembly, signal?: AbortSignal): P
     return outcome === 'done'
   } catch (error) {
     // A blob is gone when the final was deleted, or re-pointed by another assembly: the next attempt sees the rest.
-    const gone = isUploadError(error) && error.code === 'blob_gone'
+    const gone = isGone(error)
     if (isUploadError(error) && error.code === 'storage_full') await makeRoom(engine, assembly)
     engine.log[gone ? 'info' : 'error'](
       { err: error, upload: assembly.uploadId },

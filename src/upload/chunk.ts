@@ -3,8 +3,8 @@ import type { Extent } from './blob.js'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
-import { busy, isUploadError, notFound, UploadError } from './errors.js'
-import { forgetLost, isGone } from './forget-lost.js'
+import { busy, isGone, isUploadError, notFound, UploadError } from './errors.js'
+import { forgetLost } from './forget-lost.js'
 import { handBack, takeClaim } from './hold.js'
 import { patiently } from './patience.js'
 import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
@@ -64,10 +64,6 @@ export class Chunk {
     return this.#yielding.signal
   }
 
-  get size(): number {
-    return this.#request.stop - this.#request.start
-  }
-
   /**
    * Stores what the source yields, up to the size of the chunk; a later call replaces what an earlier one stored.
    * Throws `request_incomplete` (the source broke off), the signal's reason, `claim_lost` (what was there before is lost,
@@ -75,10 +71,11 @@ export class Chunk {
    */
   async write(source: Readable, signal: AbortSignal): Promise<void> {
     const { blob, blobOffset, fresh, replaces } = this.#claim
-    const hasher = replaces?.stop === this.#request.stop ? createHasher(COMPARED_BY) : null
+    const { start, stop } = this.#request
+    const hasher = replaces?.stop === stop ? createHasher(COMPARED_BY) : null
     this.#written = true
     const result = await this.#engine.bytes.write(blob, blobOffset, source, {
-      limit: this.size,
+      limit: stop - start,
       fresh,
       signal,
       ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Engine } from './engine.js'
-import { isUploadError, notFound, released, UploadError } from './errors.js'
+import { isGone, notFound, released, UploadError } from './errors.js'
 import { extentsWithin } from './extents-within.js'
 import type { UploadId } from './upload.js'
 
@@ -43,8 +43,7 @@ async function* pieces(
       }
       if (at < range.stop) throw new UploadError('storage_failed', 'The content ended too early.')
     } catch (error) {
-      const moved = isUploadError(error) && error.code === 'blob_gone'
-      if (!moved || ++moves > MOVES) throw error
+      if (!isGone(error) || ++moves > MOVES) throw error
     }
   }
 }

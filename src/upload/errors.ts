@@ -69,10 +69,19 @@ export function notFinished(): UploadError {
   return new UploadError('upload_not_finished', sentence)
 }
 
+export function draining(): UploadError {
+  return new UploadError('draining', 'The server is about to stop; try again shortly.')
+}
+
 export function busy(): UploadError {
   return new UploadError('upload_busy', 'Another request is still writing to this upload; try again shortly.')
 }
 
 export function isUploadError(error: unknown): error is UploadError {
   return error instanceof UploadError
+}
+
+/** Whether reading or writing failed because the bytes are not there, or are elsewhere by now. */
+export function isGone(error: unknown): boolean {
+  return isUploadError(error) && error.code === 'blob_gone'
 }

@@ -1,12 +1,6 @@
 import type { Blob } from './blob.js'
 import type { Engine } from './engine.js'
-import { isUploadError } from './errors.js'
 import type { UploadId } from './upload.js'
-
-/** Whether reading or writing failed because the bytes are not there. */
-export function isGone(error: unknown): boolean {
-  return isUploadError(error) && error.code === 'blob_gone'
-}
 
 /**
  * Somebody removed bytes of an upload behind our back. Where that is certain, the rows stop promising them, and whoever

@@ -8,7 +8,7 @@ import {
   type DigestSubject,
   type WorkedOut,
 } from './digest-run.js'
-import { isUploadError, notFinished, UploadError } from './errors.js'
+import { draining, isUploadError, notFinished } from './errors.js'
 import { HashThreads } from './hash-threads.js'
 import type { UploadRegistry } from './ports.js'
 import { Readers } from './readers.js'
@@ -226,8 +226,4 @@ export class PrefixDigests {
 
 function keyOf(id: UploadId, algorithm: DigestAlgorithm): string {
   return `${id} ${algorithm}`
-}
-
-function draining(): UploadError {
-  return new UploadError('draining', 'The server is about to stop; try again shortly.')
 }

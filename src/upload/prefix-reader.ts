@@ -1,4 +1,4 @@
-import { isUploadError, notFound, UploadError } from './errors.js'
+import { isGone, notFound, UploadError } from './errors.js'
 import { type BlobRange, extentsWithin } from './extents-within.js'
 import { fileSlices } from './file-slices.js'
 import type { FileRange, FilesHashed, FilesWanted } from './hash-threads.js'
@@ -65,8 +65,7 @@ export class PrefixReader {
         if (this.#isShortOf(stop)) throw endedEarly()
       } catch (error) {
         if (this.#at > before) moves = 0
-        const moved = isUploadError(error) && error.code === 'blob_gone'
-        if (!moved || ++moves > MOVES) throw error
+        if (!isGone(error) || ++moves > MOVES) throw error
         const again = await this.#prefix()
         if (again.stop < stop) this.#taker.changed()
         extents = again.extents

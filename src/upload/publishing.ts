@@ -1,7 +1,7 @@
 import { assemble } from './assemble.js'
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
-import { busy, isUploadError, notFound } from './errors.js'
+import { busy, isGone, notFound } from './errors.js'
 import { patiently } from './patience.js'
 import type { Publication, Published, Publisher, PublishTurn, ReadyFile } from './ports.js'
 import type { Upload, UploadId } from './upload.js'
@@ -109,8 +109,7 @@ async function unlessMoved<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      const moved = isUploadError(error) && error.code === 'blob_gone'
-      if (!moved || attempt === MOVES) throw error
+      if (!isGone(error) || attempt === MOVES) throw error
     }
   }
 }
