@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import type { Blob } from '../../src/upload/blob.js'
 import { Directories } from './directories.js'
 import type { FileCalls } from './file-calls.js'
+import type { PromptCalls } from './prompt-calls.js'
 import { type BlobPath, blobPath } from './safe-path.js'
 import { blobError, hasCode, storageError } from './storage-error.js'
 
@@ -19,11 +20,18 @@ export class BlobFiles {
   readonly directory: string
   readonly calls: FileCalls
   readonly directories: Directories
+  readonly #prompt: PromptCalls | null
 
-  constructor(directory: string, calls: FileCalls, syncs: boolean) {
+  constructor(directory: string, calls: FileCalls, syncs: boolean, prompt: PromptCalls | null = null) {
     this.directory = directory
     this.calls = calls
+    this.#prompt = prompt
     this.directories = new Directories(calls, syncs)
+  }
+
+  /** The calls for a small write at this moment. */
+  get smallCalls(): FileCalls {
+    return this.#prompt?.calls ?? this.calls
   }
 
   path(blob: Blob): BlobPath {
@@ -31,14 +39,14 @@ export class BlobFiles {
   }
 
   async openForReading(blob: Blob): Promise<number> {
-    return this.#open(this.path(blob), constants.O_RDONLY)
+    return this.#open(this.calls, this.path(blob), constants.O_RDONLY)
   }
 
   /** Opens a blob for writing: `fresh` makes its file if need be, otherwise the file must be there. */
-  async openForWriting(blob: Blob, fresh: boolean): Promise<OpenFile> {
+  async openForWriting(blob: Blob, fresh: boolean, calls = this.calls): Promise<OpenFile> {
     const path = this.path(blob)
-    if (!fresh) return { fd: await this.#open(path, constants.O_WRONLY), named: Promise.resolve() }
-    const fd = await this.#make(path)
+    if (!fresh) return { fd: await this.#open(calls, path, constants.O_WRONLY), named: Promise.resolve() }
+    const fd = await this.#make(calls, path)
     const named = this.directories.sync(path.fanOut).catch((error) => {
       throw storageError(error)
     })
@@ -58,9 +66,9 @@ export class BlobFiles {
     }
   }
 
-  async #open(path: BlobPath, flags: number): Promise<number> {
+  async #open(calls: FileCalls, path: BlobPath, flags: number): Promise<number> {
     try {
-      return await this.calls.open(path.file, flags)
+      return await calls.open(path.file, flags)
     } catch (error) {
       throw blobError(error)
     }
@@ -70,12 +78,12 @@ export class BlobFiles {
    * Not exclusively: nothing of a fresh blob is recorded, yet a write whose bytes did not count, or one that runs
    * beside this one, may have made the file. That the ranges of writers never overlap is the registry's care.
    */
-  async #make(path: BlobPath): Promise<number> {
+  async #make(calls: FileCalls, path: BlobPath): Promise<number> {
     for (let attempt = 1; ; attempt++) {
       try {
         await this.directories.make(path.epoch)
         await this.directories.make(path.fanOut)
-        return await this.calls.open(path.file, constants.O_WRONLY | constants.O_CREAT)
+        return await calls.open(path.file, constants.O_WRONLY | constants.O_CREAT)
       } catch (error) {
         // A sweep may remove an empty directory at any moment; then it is made again.
         if (!hasCode(error, 'ENOENT') || attempt === ATTEMPTS) throw storageError(error)

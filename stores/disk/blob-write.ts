@@ -6,6 +6,7 @@ import type { BlobFiles, OpenFile } from './blob-files.js'
 import type { FileCalls } from './file-calls.js'
 import { Flush } from './flush.js'
 import { type Held, Intake } from './intake.js'
+import { SMALL_BYTES } from './prompt-calls.js'
 import { storageError } from './storage-error.js'
 
 /**
@@ -26,12 +27,14 @@ export interface BlobTarget {
 export class DiskBlobWrite implements BlobWrite {
   readonly done: Promise<WriteResult>
 
-  readonly #calls: FileCalls
+  readonly #files: BlobFiles
+  readonly #blob: Blob
   readonly #options: WriteOptions
   readonly #intake: Intake
   readonly #flush: Flush
-  readonly #file: Promise<OpenFile>
   readonly #position: number
+  #calls: FileCalls
+  #file: OpenFile | null = null
   #stored = 0
 
   constructor(
@@ -42,11 +45,12 @@ export class DiskBlobWrite implements BlobWrite {
     held: Held,
     syncs: boolean,
   ) {
+    this.#files = files
     this.#calls = files.calls
+    this.#blob = target.blob
     this.#options = options
     this.#position = target.position
     this.#intake = new Intake(source, options, held)
-    this.#file = files.openForWriting(target.blob, options.fresh)
     this.#flush = new Flush(() => this.#stored, syncs ? () => this.#sync() : () => Promise.resolve())
     this.done = this.#run()
   }
@@ -57,12 +61,16 @@ export class DiskBlobWrite implements BlobWrite {
 
   async #run(): Promise<WriteResult> {
     let file: OpenFile
+    await this.#intake.gathered()
+    const isSmall = this.#intake.ended !== null && this.#intake.waiting <= SMALL_BYTES
+    if (isSmall) this.#calls = this.#files.smallCalls
     try {
-      file = await this.#file
+      file = await this.#files.openForWriting(this.#blob, this.#options.fresh, this.#calls)
     } catch (error) {
       this.#intake.drop([])
       return { stored: 0, ended: 'failed', error: asError(error) }
     }
+    this.#file = file
     const failure = await this.#fill(file.fd)
     const unsettled = await this.#settle(file.fd)
     const error = failure ?? unsettled
@@ -74,12 +82,9 @@ export class DiskBlobWrite implements BlobWrite {
   /** Stores everything the source yields. Resolves with what stopped it, if something did. */
   async #fill(fd: number): Promise<Error | null> {
     for (;;) {
+      await this.#intake.gathered()
       const batch = this.#intake.take()
-      if (batch.length === 0) {
-        if (this.#intake.ended !== null) return this.#intake.error
-        await this.#intake.more()
-        continue
-      }
+      if (batch.length === 0) return this.#intake.error
       const failure = await this.#store(fd, batch)
       if (failure !== null) return failure
     }
@@ -139,7 +144,8 @@ export class DiskBlobWrite implements BlobWrite {
   }
 
   async #sync(): Promise<void> {
-    const { fd, named } = await this.#file
+    if (this.#file === null) return
+    const { fd, named } = this.#file
     await Promise.all([this.#calls.fdatasync(fd), named])
   }
 }

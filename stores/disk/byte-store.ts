@@ -12,6 +12,7 @@ import { DiskBlobWrite } from './blob-write.js'
 import { type FileCalls, fileCalls } from './file-calls.js'
 import type { Held } from './intake.js'
 import { isLost } from './is-lost.js'
+import { PromptCalls } from './prompt-calls.js'
 import { remove } from './remove.js'
 import { freeBytes, Reserve } from './reserve.js'
 import { storageError } from './storage-error.js'
@@ -47,6 +48,7 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
   readonly #directory: string
   readonly #files: BlobFiles
   readonly #reserve: Reserve
+  readonly #prompt: PromptCalls | null
   readonly #strict: boolean
   readonly #assembleBlockBytes: number
   readonly #held: Held = { bytes: 0 }
@@ -57,7 +59,9 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
     const ask = options.freeBytes ?? (() => freeBytes(options.directory))
     this.#reserve = new Reserve(options.reserve ?? 0, ask)
     const calls = this.#reserve.guard(options.fs ?? fileCalls)
-    this.#files = new BlobFiles(options.directory, calls, this.#strict)
+    // Not with calls passed in: these would go past them.
+    this.#prompt = options.fs ? null : new PromptCalls(calls, (own) => this.#reserve.guard(own))
+    this.#files = new BlobFiles(options.directory, calls, this.#strict, this.#prompt)
     this.#assembleBlockBytes = options.assembleBlockBytes ?? ASSEMBLE_BLOCK_BYTES
     if (options.fs === undefined) this.pathOf = (blob) => this.#files.path(blob).file
   }
@@ -70,6 +74,7 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
     try {
       await this.#files.directories.makeAll(this.#directory)
       await this.#probe()
+      await this.#prompt?.look(this.#directory)
     } catch (error) {
       throw storageError(error)
     }

@@ -10,6 +10,13 @@ const WAITING_BYTES = 2 * 1024 * 1024
 /** Most buffers the operating system takes in one call (IOV_MAX of Linux and macOS); no more may wait, either. */
 const WAITING_BUFFERS = 1024
 /**
+ * Fewer bytes wait for more, for so many ms, before they are written: a write has a thread woken, and its end has the
+ * main thread woken, whatever its size. Measured over HTTP with 1 GiB, both on one machine of two processors: a fifth
+ * less of the system's time than without, and no less with 1 MiB.
+ */
+const GATHERED_BYTES = 256 * 1024
+const GATHER_MS = 2
+/**
  * The same when all uploads together hold more than SHARED_BYTES: a stalled disk must not fill the memory. Measured
  * with 8 parallel parts of 1 GiB in all: the process peaks at 142-158 MiB with 12 MiB and at 173-211 MiB with 32,
  * and is as fast.
@@ -29,6 +36,8 @@ export class Intake {
   #waiting: Buffer[] = []
   #waitingBytes = 0
   #wake: (() => void) | null = null
+  #timer: NodeJS.Timeout | null = null
+  #due = false
 
   constructor(source: Readable, options: TapOptions, held: Held) {
     this.#held = held
@@ -49,18 +58,25 @@ export class Intake {
     return this.#tap.error
   }
 
+  /** How many bytes wait. */
+  get waiting(): number {
+    return this.#waitingBytes
+  }
+
   /** Takes the next batch, empty when nothing waits. Its bytes count as held until `release`. */
   take(): readonly Buffer[] {
     const batch = this.#waiting
     this.#waiting = batch.splice(WAITING_BUFFERS)
     this.#waitingBytes = size(this.#waiting)
+    this.#due = false
     this.#tap.resume()
     return batch
   }
 
-  /** Resolves when there is something to take, or nothing more to come. */
-  async more(): Promise<void> {
-    if (this.#waiting.length > 0 || this.ended !== null) return
+  /** Resolves when so much waits that writing it is worth while, or has waited for long, or nothing more will come. */
+  async gathered(): Promise<void> {
+    if (this.#isGathered()) return
+    if (this.#waiting.length > 0) this.#hurry()
     await new Promise<void>((resolve) => {
       this.#wake = resolve
     })
@@ -83,7 +99,22 @@ export class Intake {
     this.#held.bytes += bytes.length
     this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
-    this.#awake()
+    if (this.#wake === null) return
+    if (this.#isGathered()) this.#awake()
+    else this.#hurry()
+  }
+
+  #isGathered(): boolean {
+    return this.ended !== null || this.#due || this.#waitingBytes >= GATHERED_BYTES || this.#isFull()
+  }
+
+  /** Whoever waits does not do so for ever. */
+  #hurry(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      this.#due = true
+      this.#awake()
+    }, GATHER_MS)
   }
 
   #isFull(): boolean {
@@ -92,6 +123,8 @@ export class Intake {
   }
 
   #awake(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
     this.#wake?.()
     this.#wake = null
   }

@@ -1,10 +1,12 @@
 import type { Knex } from 'knex'
 import type { Blob } from '../../src/upload/blob.js'
 import type { ConcatenateOutcome, FinalDraft, FinalRequest, UploadDraft } from '../../src/upload/ports.js'
-import type { Upload, UploadProtocol } from '../../src/upload/upload.js'
+import type { Upload } from '../../src/upload/upload.js'
+import { Batch } from './batch.js'
 import { lost } from './claim-answer.js'
 import type { Database, Transaction } from './database.js'
 import { finalKey } from './final-key.js'
+import { type Expirations, type NewUpload, recordNew } from './new-uploads.js'
 import { type ConcatenateAnswer, refusedPart } from './part-answer.js'
 import { Queue } from './queue.js'
 import { toUpload, type UploadRow } from './rows.js'
@@ -17,10 +19,7 @@ import { toUpload, type UploadRow } from './rows.js'
 export type OnUploadRow = (trx: Knex.Transaction, upload: Upload) => Promise<void>
 
 /** Where statements run: by themselves, or in a transaction. */
-type Runner = Pick<Transaction, 'value'>
-
-/** How long uploads of a protocol may rest, as an interval; null: for ever. */
-export type Expirations = Readonly<Record<UploadProtocol, string | null>>
+type Runner = Pick<Transaction, 'rows' | 'value'>
 
 /** Each holds a connection for as long as the hook takes; the others are for whoever has bytes on their way. */
 const MOST_HOOKS = 4
@@ -31,6 +30,7 @@ export class Creations {
   readonly #expirations: Expirations
   readonly #onUploadRow: OnUploadRow | null
   readonly #queue = new Queue(MOST_HOOKS)
+  readonly #recording = new Batch<NewUpload, Upload | null>((all) => this.#recordAll(this.#database, all))
 
   constructor(database: Database, expirations: Expirations, onUploadRow: OnUploadRow | null) {
     this.#database = database
@@ -38,23 +38,34 @@ export class Creations {
     this.#onUploadRow = onUploadRow
   }
 
-  create(draft: UploadDraft): Promise<Upload> {
-    return this.#made(
-      (runner) => this.#create(runner, draft),
-      (upload) => upload,
-    )
+  async create(draft: UploadDraft): Promise<Upload> {
+    return this.#record({ draft, content: null })
   }
 
-  createStored(draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
-    return this.#made(
-      (runner) => this.#createStored(runner, draft, blob, stored),
-      (upload) => upload,
-    )
+  async createStored(draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
+    return this.#record({ draft, content: { blob, stored } })
+  }
+
+  async #record(upload: NewUpload): Promise<Upload> {
+    const made =
+      this.#onUploadRow === null
+        ? await this.#recording.call(upload)
+        : await this.#hooked(
+            async (transaction) => (await this.#recordAll(transaction, [upload]))[0] ?? null,
+            (outcome) => outcome,
+          )
+    if (made === null) throw lost()
+    return made
+  }
+
+  #recordAll(runner: Runner, uploads: readonly NewUpload[]): Promise<readonly (Upload | null)[]> {
+    return recordNew(runner, this.#database.s, this.#expirations, uploads)
   }
 
   concatenate(draft: FinalDraft): Promise<ConcatenateOutcome> {
-    return this.#made(
-      (runner) => this.#concatenate(runner, draft),
+    if (this.#onUploadRow === null) return this.#concatenate(this.#database, draft)
+    return this.#hooked(
+      (transaction) => this.#concatenate(transaction, draft),
       ({ upload, repeated }) => (repeated ? null : upload),
     )
   }
@@ -69,71 +80,22 @@ export class Creations {
     return row ? toUpload(row.upload) : null
   }
 
-  /** One plain statement, or a transaction where the hook sees what `news` finds to be new in the outcome. */
-  async #made<T>(make: (runner: Runner) => Promise<T>, news: (outcome: T) => Upload | null): Promise<T> {
-    const hook = this.#onUploadRow
-    if (hook === null) return make(this.#database)
+  /** A transaction in which the hook sees what `news` finds to be new in the outcome. */
+  #hooked<T>(
+    make: (transaction: Transaction) => Promise<T>,
+    news: (outcome: T) => Upload | null,
+  ): Promise<T> {
     return this.#queue.run(() =>
       this.#database.transaction(async (transaction) => {
         const outcome = await make(transaction)
         const upload = news(outcome)
         if (upload === null) return outcome
-        await hook(transaction.knex, upload)
+        await this.#onUploadRow?.(transaction.knex, upload)
         // A hook that swallows the error of a statement leaves a transaction whose COMMIT undoes all and says nothing.
         await transaction.rows('still_there', 'select 1')
         return outcome
       }),
     )
-  }
-
-  async #create(runner: Runner, draft: UploadDraft): Promise<Upload> {
-    const { s } = this.#database
-    const row = await runner.value<UploadRow>(
-      'create',
-      `with made as (
-         insert into ${s}.uploads (id, owner, kind, protocol, length, metadata, filename, status, completed_at, expires_at)
-         select ?::uuid, ?::text, d.kind, d.protocol, d.length, ?::text, ?::text,
-           case when d.whole then 'complete' else 'in_progress' end,
-           case when d.whole then clock_timestamp() end,
-           case when not d.whole or d.kind = 'partial' then clock_timestamp() + d.expiration end
-         from (select d.*, coalesce(d.length = 0 and d.protocol = 'tus', false) as whole
-               from (select ?::text as kind, ?::text as protocol, ?::bigint as length, ?::interval as expiration) d) d
-         returning *)
-       select ${s}.describe(made::${s}.uploads) as value from made`,
-      [
-        draft.id,
-        draft.owner,
-        draft.metadata,
-        draft.filename,
-        draft.kind,
-        draft.protocol,
-        draft.length,
-        this.#expirations[draft.protocol],
-      ],
-    )
-    return toUpload(row)
-  }
-
-  async #createStored(runner: Runner, draft: UploadDraft, blob: Blob, stored: number): Promise<Upload> {
-    const row = await runner.value<UploadRow | null>(
-      'create_stored',
-      `select ${this.#database.s}.create_stored(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) as value`,
-      [
-        blob.epoch,
-        blob.id,
-        stored,
-        draft.id,
-        draft.owner,
-        draft.kind,
-        draft.protocol,
-        draft.length,
-        draft.metadata,
-        draft.filename,
-        this.#expirations[draft.protocol],
-      ],
-    )
-    if (row === null) throw lost()
-    return toUpload(row)
   }
 
   async #concatenate(runner: Runner, draft: FinalDraft): Promise<ConcatenateOutcome> {

@@ -1,6 +1,6 @@
 import knexFactory, { type Knex } from 'knex'
 import type pg from 'pg'
-import { isRetryable, translate } from './failures.js'
+import { isRetryable, isUnanswered, translate } from './failures.js'
 
 /** How to reach a database: a URL, or pg's own settings (host, port, user, database, password …). */
 export type Connection = string | Readonly<Record<string, unknown>>
@@ -175,7 +175,7 @@ export class Transaction {
 
   async rows<Row>(name: string, sql: string, bindings: readonly unknown[] = []): Promise<readonly Row[]> {
     try {
-      return await query<Row>(this.knex, this.#pooled ? null : name, sql, bindings)
+      return await queryWithin<Row>(this.knex, this.#pooled ? null : name, sql, bindings)
     } catch (error) {
       throw translate(error)
     }
@@ -187,14 +187,57 @@ export class Transaction {
   }
 }
 
-/** As much of pg's client as is needed to hang up on it. */
+/** As much of pg's client as is needed to ask it, and to hang up on it. */
 interface PooledConnection {
   readonly connection: { readonly stream: { destroy(): void } }
+  query(query: pg.QueryConfig & { query_timeout: number }): Promise<{ rows: unknown[] }>
+  /** Knex: set, the pool throws it away. */
+  __knex__disposed?: unknown
+}
+
+/**
+ * By a connection of Knex's pool, but past its query builder, which took half of the time a statement took this process.
+ */
+async function query<Row>(
+  knex: Knex,
+  name: string | null,
+  sql: string,
+  bindings: readonly unknown[],
+): Promise<readonly Row[]> {
+  const connection = (await knex.client.acquireConnection()) as PooledConnection
+  try {
+    const { rows } = await connection.query({
+      ...(name !== null && { name: `tributary_${name}` }),
+      text: numbered(sql),
+      values: bindings as unknown[],
+      query_timeout: ANSWER_TIMEOUT,
+    })
+    return rows as Row[]
+  } catch (error) {
+    // Its answer may still come, to whoever would be given the connection next.
+    if (isUnanswered(error)) connection.__knex__disposed = error
+    throw error
+  } finally {
+    knex.client.releaseConnection(connection)
+  }
+}
+
+const numberedTexts = new Map<string, string>()
+
+/** The text with `$1`, `$2` … for its question marks, as Knex writes it. Our texts are few and have no others. */
+function numbered(sql: string): string {
+  let text = numberedTexts.get(sql)
+  if (text === undefined) {
+    let count = 0
+    text = sql.replaceAll('?', () => `$${++count}`)
+    numberedTexts.set(sql, text)
+  }
+  return text
 }
 
 /** A statement that is not answered in time leaves its connection unfit: the pool throws it away. */
-async function query<Row>(
-  knex: Knex,
+async function queryWithin<Row>(
+  knex: Knex.Transaction,
   name: string | null,
   sql: string,
   bindings: readonly unknown[],

@@ -43,10 +43,16 @@ export function isRetryable(error: unknown): boolean {
   return AGAIN.has(codeOf(error))
 }
 
+/** Whether pg gave up on an answer, in the one way it says so. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
+}
+
 /** Whether the database is away rather than the statement wrong. */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = codeOf(error)
+  if (isUnanswered(error)) return true
   if (AWAY.has(code) || UNREACHABLE.has(code) || code.startsWith('08')) return true
   // pg and tarn say these without a code: the connection ended below a query, or none was to be had in time. Knex puts
   // the statement before what pg says of it.

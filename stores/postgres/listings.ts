@@ -1,8 +1,9 @@
 import type { FoundUpload, ListedUpload } from '../../src/upload/ports.js'
 import type { UploadId } from '../../src/upload/upload.js'
+import { Batch } from './batch.js'
 import type { Database } from './database.js'
 import { Queue } from './queue.js'
-import { toUpload, type UploadRow } from './rows.js'
+import { fromColumns, toUpload, type UploadColumns, type UploadRow, uploadColumns } from './rows.js'
 
 interface ListedRow {
   readonly upload: UploadRow
@@ -10,27 +11,41 @@ interface ListedRow {
   readonly received: readonly (readonly [number, number])[] | null
 }
 
+interface Wanted {
+  readonly id: UploadId
+  readonly owner: string | null
+}
+
 /** Long lists keep a connection, and a core of the database, for a while; short statements are not to wait for them. */
 const MOST_LISTS = 2
 
-/** Looks at uploads, one statement each and no lock. */
+/** Looks at uploads, in one statement and without a lock. */
 export class Listings {
   readonly #database: Database
   readonly #queue = new Queue(MOST_LISTS)
+  readonly #finding = new Batch<Wanted, FoundUpload | null>((wanted) => this.#find(wanted))
 
   constructor(database: Database) {
     this.#database = database
   }
 
-  async find(id: UploadId, owner: string | null): Promise<FoundUpload | null> {
+  find(id: UploadId, owner: string | null): Promise<FoundUpload | null> {
+    return this.#finding.call({ id, owner })
+  }
+
+  async #find(wanted: readonly Wanted[]): Promise<readonly (FoundUpload | null)[]> {
     const { s } = this.#database
-    const [row] = await this.#database.rows<{ upload: UploadRow; held: boolean }>(
+    const rows = await this.#database.rows<UploadColumns & { place: string; held: boolean }>(
       'find',
-      `select ${s}.describe(u) as upload, u.status = 'in_progress' and ${s}.held(u.id) as held
-       from ${s}.uploads u where u.id = ? and u.owner is not distinct from ?::text`,
-      [id, owner],
+      `select w.place, ${uploadColumns(s)},
+         case when u.status = 'in_progress' then ${s}.held(u.id) else false end as held
+       from unnest(?::uuid[], ?::text[]) with ordinality as w(id, owner, place)
+       join ${s}.uploads u on u.id = w.id and u.owner is not distinct from w.owner`,
+      [wanted.map(({ id }) => id), wanted.map(({ owner }) => owner)],
     )
-    return row ? { upload: toUpload(row.upload), held: row.held } : null
+    const found: (FoundUpload | null)[] = wanted.map(() => null)
+    for (const row of rows) found[Number(row.place) - 1] = { upload: fromColumns(row), held: row.held }
+    return found
   }
 
   async describe(id: UploadId, owner: string | null): Promise<ListedUpload | null> {

@@ -78,7 +78,7 @@ export class MemoryByteStore implements ByteStore {
         progress.stored += put(content, position + progress.stored, batch)
         await options.onStored?.(progress.stored)
       } else if (intake.ended === null) {
-        await intake.more()
+        await intake.gathered()
       } else {
         if (intake.error !== null) throw intake.error
         return { stored: progress.stored, ended: intake.ended }

@@ -28,12 +28,13 @@ describe('a database that is away', () => {
     expect(translate(cause)).toMatchObject({ code: 'registry_unavailable', cause })
   })
 
-  test.each(['Connection terminated unexpectedly', 'timeout exceeded when trying to connect'])(
-    '"%s" passes, without a code',
-    (message) => {
-      expect(translate(new Error(message))).toMatchObject({ code: 'registry_unavailable' })
-    },
-  )
+  test.each([
+    'Connection terminated unexpectedly',
+    'timeout exceeded when trying to connect',
+    'Query read timeout',
+  ])('"%s" passes, without a code', (message) => {
+    expect(translate(new Error(message))).toMatchObject({ code: 'registry_unavailable' })
+  })
 })
 
 test.each([failure('23505'), failure('42601'), failure('40P01'), new Error('a bug'), 'a string', null])(
