@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { hasBody } from '../http/has-body.js'
+import type { Passage } from '../http/in-flight.js'
 import { pathOf, queryOf } from '../http/target.js'
 
 /** One request to the facade. */
@@ -16,7 +17,7 @@ export interface Exchange {
   readonly signal: AbortSignal
 }
 
-export function exchangeOf(request: IncomingMessage, signal: AbortSignal): Exchange {
+export function exchangeOf(request: IncomingMessage, passage: Passage): Exchange {
   const target = request.url ?? '/'
   return {
     method: request.method ?? 'GET',
@@ -24,6 +25,8 @@ export function exchangeOf(request: IncomingMessage, signal: AbortSignal): Excha
     query: queryOf(target),
     request,
     mayHaveBody: hasBody(request),
-    signal,
+    get signal() {
+      return passage.signal
+    },
   }
 }

@@ -34,7 +34,7 @@ export function fragoHandler(engine: Engine, options: FragoOptions): FragoHandle
   const site: Site = { engine, ...options, inFlight }
   const counter = { log: engine.log, inFlight, idleTimeout: options.idleTimeout }
   const handle: Handler = (request, response) =>
-    serve(counter, request, response, (signal) => respond(site, exchangeOf(request, signal)))
+    serve(counter, request, response, (passage) => respond(site, exchangeOf(request, passage)))
   return {
     handle,
     checkContinue: (request, response) => {

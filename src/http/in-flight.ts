@@ -3,6 +3,7 @@ import { RequestError } from './errors.js'
 
 /** A request under way. */
 export interface Passage {
+  /** Made when first asked for: it costs a HEAD more than anything else here. */
   readonly signal: AbortSignal
   /** Ends it early with this as the reason; later calls change nothing. */
   interrupt(reason: UploadError | RequestError): void
@@ -10,9 +11,36 @@ export interface Passage {
   end(): void
 }
 
+class Running implements Passage {
+  readonly #onEnd: (running: Running) => void
+  #controller: AbortController | null = null
+  #reason: UploadError | RequestError | null = null
+
+  constructor(onEnd: (running: Running) => void) {
+    this.#onEnd = onEnd
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#reason !== null) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  interrupt(reason: UploadError | RequestError): void {
+    this.#reason ??= reason
+    this.#controller?.abort(this.#reason)
+  }
+
+  end(): void {
+    this.#onEnd(this)
+  }
+}
+
 /** The requests of one server that are under way, and the one way to end them all. */
 export class InFlight {
-  readonly #running = new Set<AbortController>()
+  readonly #running = new Set<Running>()
   readonly #waiting = new Set<() => void>()
   #draining = false
 
@@ -25,27 +53,23 @@ export class InFlight {
   }
 
   begin(): Passage {
-    const controller = new AbortController()
-    this.#running.add(controller)
-    return {
-      signal: controller.signal,
-      interrupt: (reason) => controller.abort(reason),
-      end: () => this.#end(controller),
-    }
+    const running = new Running((ended) => this.#end(ended))
+    this.#running.add(running)
+    return running
   }
 
   /** From now on new requests are refused; the bodies of running ones end where they are. Resolves when none runs. */
   async drain(): Promise<void> {
     this.#draining = true
-    for (const controller of this.#running) controller.abort(draining())
+    for (const running of this.#running) running.interrupt(draining())
     if (this.#running.size === 0) return
     await new Promise<void>((resolve) => {
       this.#waiting.add(resolve)
     })
   }
 
-  #end(controller: AbortController): void {
-    this.#running.delete(controller)
+  #end(running: Running): void {
+    this.#running.delete(running)
     if (this.#running.size > 0) return
     for (const resolve of this.#waiting) resolve()
     this.#waiting.clear()

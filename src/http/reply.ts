@@ -11,13 +11,18 @@ export interface Reply {
 
 /** Headers of `first` and `second`; where both have one, in whatever case, that of `second` stays. */
 export function mergeHeaders(first: ReplyHeaders, second: ReplyHeaders): ReplyHeaders {
-  const names = new Set(Object.keys(second).map((name) => name.toLowerCase()))
-  const kept = Object.entries(first).filter(([name]) => !names.has(name.toLowerCase()))
-  return Object.fromEntries([...kept, ...Object.entries(second)])
+  const merged: Record<string, string | readonly string[]> = {}
+  for (const name in first) if (!hasHeader(second, name)) merged[name] = first[name] as string
+  return Object.assign(merged, second)
 }
 
 export function hasHeader(headers: ReplyHeaders, name: string): boolean {
-  return Object.keys(headers).some((each) => each.toLowerCase() === name.toLowerCase())
+  if (Object.hasOwn(headers, name)) return true
+  const wanted = name.toLowerCase()
+  for (const each in headers) {
+    if (each.length === wanted.length && each.toLowerCase() === wanted) return true
+  }
+  return false
 }
 
 /** Statuses whose answers have no body (RFC 9110 section 15); fetch refuses to make one with a body. */

@@ -17,13 +17,13 @@ export interface Counter {
 
 /**
  * Answers one request of node:http with the reply that `answer` makes, without any stream between the socket and
- * whoever reads the body. `answer` is given a signal that says when to end early. Never rejects.
+ * whoever reads the body. `answer` is given the passage, whose signal says when to end early. Never rejects.
  */
 export async function serve(
   counter: Counter,
   request: IncomingMessage,
   response: ServerResponse,
-  answer: (signal: AbortSignal) => Promise<Reply>,
+  answer: (passage: Passage) => Promise<Reply>,
 ): Promise<void> {
   const { log, inFlight } = counter
   const passage = inFlight.begin()
@@ -33,7 +33,7 @@ export async function serve(
   response.on('error', left)
   const stopWatching = watch(counter, request, passage)
   try {
-    const reply = await answer(passage.signal)
+    const reply = await answer(passage)
     stopWatching()
     await sendReply(log, request, response, reply, inFlight.draining)
   } catch (error) {

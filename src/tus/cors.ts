@@ -59,6 +59,17 @@ function allowedOrigin(options: ServerOptions, origin: string | undefined): stri
   return allowedOrigins[0] ?? null
 }
 
+/** Without additions, which is the rule, it is the same for every answer. */
+const joined = new Map<readonly string[], string>()
+
 function join(names: readonly string[], more: readonly string[] = []): string {
+  const known = more.length === 0 ? joined.get(names) : undefined
+  if (known !== undefined) return known
+  const text = unite(names, more)
+  if (more.length === 0) joined.set(names, text)
+  return text
+}
+
+function unite(names: readonly string[], more: readonly string[]): string {
   return [...new Map([...names, ...more].map((name) => [name.toLowerCase(), name])).values()].join(', ')
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { RequestError } from '../http/errors.js'
 import { hasBody } from '../http/has-body.js'
+import type { Passage } from '../http/in-flight.js'
 import { pathOf } from '../http/target.js'
 import type { Exchange, RequestBody } from './exchange.js'
 import { publicAddress } from './location.js'
@@ -16,13 +17,13 @@ export class NodeExchange implements Exchange {
   readonly headers: IncomingHttpHeaders
   readonly secure: boolean
   readonly body: RequestBody | null
-  readonly signal: AbortSignal
   readonly subject: IncomingMessage
   readonly #site: Site
+  readonly #passage: Passage
   readonly #response: ServerResponse
   #webRequest: Request | null = null
 
-  constructor(site: Site, request: IncomingMessage, response: ServerResponse, signal: AbortSignal) {
+  constructor(site: Site, request: IncomingMessage, response: ServerResponse, passage: Passage) {
     this.#site = site
     this.#response = response
     this.subject = request
@@ -31,7 +32,11 @@ export class NodeExchange implements Exchange {
     this.target = request.url ?? '/'
     this.secure = (request.socket as Partial<TLSSocket>).encrypted === true
     this.body = hasBody(request) ? new NodeBody(request) : null
-    this.signal = signal
+    this.#passage = passage
+  }
+
+  get signal(): AbortSignal {
+    return this.#passage.signal
   }
 
   webRequest(): Request {

@@ -18,8 +18,8 @@ export function nodeTransport(site: Site): NodeTransport {
   const { inFlight, idleTimeout } = site
   const counter = { log: site.engine.log, inFlight, idleTimeout }
   const handle: NodeHandler = (request, response) =>
-    serve(counter, request, response, (signal) =>
-      respond(site, new NodeExchange(site, request, response, signal)),
+    serve(counter, request, response, (passage) =>
+      respond(site, new NodeExchange(site, request, response, passage)),
     )
   return {
     handle,

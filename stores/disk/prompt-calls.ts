@@ -10,10 +10,14 @@ const LOCAL: ReadonlySet<number> = new Set([
   0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010, 0x0102_1994, 0x794c_7630,
 ])
 
-/** A call that took longer than this, in ms, was not answered out of memory. */
-const SLOW_MS = 5
+/**
+ * A call that took longer than this, in ms, waited for something; on a busy machine perhaps only for the processor, so
+ * that of shorter ones the mean counts, of about the last 16: in memory a call takes 0.02 ms.
+ */
+const SLOW_MS = 50
+const SLOW_MEAN_MS = 1
 
-/** For so long after a slow call no other is tried, in ms: at most one a second may hold everything up. */
+/** For so long after that no other is tried, in ms: at most one long wait a second may hold everything up. */
 const REST_MS = 1_000
 
 /** A write of this many bytes is small. */
@@ -29,6 +33,7 @@ export class PromptCalls {
   readonly #threaded: FileCalls
   #trusted = false
   #slowUntil = Number.NEGATIVE_INFINITY
+  #mean = 0
 
   /** `guard` is put around the calls, as it was around `threaded`. */
   constructor(threaded: FileCalls, guard: (calls: FileCalls) => FileCalls) {
@@ -60,8 +65,14 @@ export class PromptCalls {
     try {
       return call()
     } finally {
-      const now = performance.now()
-      if (now - began > SLOW_MS) this.#slowUntil = now + REST_MS
+      this.#took(performance.now() - began)
     }
+  }
+
+  #took(milliseconds: number): void {
+    this.#mean += (milliseconds - this.#mean) / 16
+    if (milliseconds <= SLOW_MS && this.#mean <= SLOW_MEAN_MS) return
+    this.#mean = 0
+    this.#slowUntil = performance.now() + REST_MS
   }
 }

@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path'
+import { basename, join, sep } from 'node:path'
 import type { Blob } from '../../src/upload/blob.js'
 import { isUploadId } from '../../src/upload/upload.js'
 
@@ -17,8 +17,8 @@ export interface BlobPath {
 export function blobPath(directory: string, blob: Blob): BlobPath {
   if (!isUploadId(blob.id)) throw new RangeError('The id of a blob must be a lower-case UUID v4.')
   const epoch = epochPath(directory, blob.epoch)
-  const fanOut = join(epoch, blob.id.slice(0, 2))
-  return { epoch, fanOut, file: join(fanOut, blob.id) }
+  const fanOut = epoch + sep + blob.id.slice(0, 2)
+  return { epoch, fanOut, file: fanOut + sep + blob.id }
 }
 
 export function epochPath(directory: string, epoch: number): string {
