@@ -1,18 +1,21 @@
 import { Checkpoints } from './checkpoints.js'
 import type { DigestAlgorithm } from './digest.js'
 import { UploadEvents } from './events.js'
+import { HashThreads } from './hash-threads.js'
 import type { Logger } from './log.js'
-import type { ByteStore, Publisher, UploadRegistry } from './ports.js'
+import type { ByteStore, LocalFiles, Publisher, UploadRegistry } from './ports.js'
 import { PrefixDigests } from './prefix-digests.js'
 import { Publishing } from './publishing.js'
 
 /** What every use case works with. Made once, by the composition root or by whoever embeds the store. */
 export interface Engine {
   readonly registry: UploadRegistry
-  readonly bytes: ByteStore
+  readonly bytes: ByteStore & Partial<LocalFiles>
   /** Where finished files appear under their names; null: nowhere. */
   readonly publisher: Publisher | null
   readonly publishing: Publishing
+  /** Threads that hash, for whoever has much to hash. Ended with `digests`. */
+  readonly threads: Pick<HashThreads, 'open'>
   readonly digests: PrefixDigests
   readonly events: UploadEvents
   readonly checkpoints: Checkpoints
@@ -47,12 +50,14 @@ export function makeEngine(parts: {
   readonly publisher?: Publisher | null
 }): Engine {
   const { registry, bytes, log, policy } = parts
+  const threads = new HashThreads()
   const engine: Engine = {
     registry,
     bytes,
     publisher: parts.publisher ?? null,
     publishing: new Publishing(() => engine),
-    digests: new PrefixDigests({ registry, bytes, log }),
+    threads,
+    digests: new PrefixDigests({ registry, bytes, log, threads }),
     events: new UploadEvents(log),
     checkpoints: new Checkpoints(registry, log),
     log,

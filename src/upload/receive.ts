@@ -1,12 +1,13 @@
 import type { Readable } from 'node:stream'
 import { assembleInline } from './assemble.js'
+import { type BodyDigest, bodyDigest, storedDigest } from './body-digest.js'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { dropForgotten } from './drop-forgotten.js'
 import type { Engine } from './engine.js'
 import { busy, isUploadError, notFound, UploadError } from './errors.js'
 import { handBack, takeClaim } from './hold.js'
 import { patiently } from './patience.js'
-import type { Claim, Hasher, Recorded, WriteResult } from './ports.js'
+import type { Claim, Recorded, WriteResult } from './ports.js'
 import { MAX_LENGTH, type Upload, type UploadId, type UploadProtocol } from './upload.js'
 
 /**
@@ -53,17 +54,19 @@ export interface Received {
 export async function receive(engine: Engine, request: ReceiveRequest): Promise<Received> {
   const claim = await claimOrFinished(engine, request)
   if (claim === null) return addNothing(engine, request)
+  const digest = startDigest(engine, request, claim)
   let open = true
   try {
     const limit = roomFor(request, claim)
-    const { result, hasher } = await store(engine, request, claim, limit)
-    const keep = await bytesToKeep(engine, request, claim, result, hasher)
+    const result = await store(engine, request, claim, { limit, digest })
+    const keep = await bytesToKeep(engine, request, claim, result, digest)
     const recorded = await patiently(() => engine.registry.record(claim, claim.start + keep))
     open = false
     announce(engine, claim, keep, recorded)
     await assembleInline(engine, recorded.completedFinals)
     return answer(request, claim, result, keep, recorded)
   } finally {
+    digest?.close()
     if (open) await handBack(engine, claim)
     if (open && claim.fresh) await dropForgotten(engine, claim.blob)
   }
@@ -124,14 +127,22 @@ function tooLarge(end: number): UploadError {
   )
 }
 
+/** Null where nothing is to be checked, or only the end of the body will say by what. */
+function startDigest(
+  engine: Engine,
+  { expected, announced }: ReceiveRequest,
+  claim: Claim,
+): BodyDigest | null {
+  if (expected === null || !('before' in expected)) return null
+  return bodyDigest(engine, claim, expected.before.algorithm, announced)
+}
+
 async function store(
   engine: Engine,
   request: ReceiveRequest,
   claim: Claim,
-  limit: number,
-): Promise<{ result: WriteResult; hasher: Hasher | null }> {
-  const hasher =
-    request.expected && 'before' in request.expected ? createHasher(request.expected.before.algorithm) : null
+  { limit, digest }: { readonly limit: number; readonly digest: BodyDigest | null },
+): Promise<WriteResult> {
   const stopping = new AbortController()
   const stop = () => stopping.abort()
   request.signal.addEventListener('abort', stop)
@@ -143,12 +154,15 @@ async function store(
       limit,
       fresh: claim.fresh,
       signal: stopping.signal,
-      ...(hasher && { observe: (bytes: Buffer) => hasher.update(bytes) }),
-      onStored: (total) => follower?.stored(total),
+      ...(digest?.observe && { observe: digest.observe }),
+      onStored: (total) => {
+        digest?.stored(total)
+        return follower?.stored(total)
+      },
     })
     // Bytes whose digest is still to be checked must not become part of the upload before it fits.
     if (request.expected === null) follower = engine.checkpoints.follow(claim, write)
-    return { result: await write.done, hasher }
+    return await write.done
   } finally {
     request.signal.removeEventListener('abort', stop)
     claim.yielded.removeEventListener('abort', stop)
@@ -162,13 +176,15 @@ async function bytesToKeep(
   request: ReceiveRequest,
   claim: Claim,
   result: WriteResult,
-  hasher: Hasher | null,
+  digest: BodyDigest | null,
 ): Promise<number> {
   if (result.ended === 'limit') throw tooLarge(claim.start + result.stored)
   if (request.expected === null) return result.stored
   if (!isWhole(request, result)) return 0
   const expected = 'before' in request.expected ? request.expected.before : request.expected.after()
-  const actual = hasher ? hasher.digest() : await digestOfStored(engine, claim, result.stored, expected)
+  const actual = digest
+    ? await digest.digest(result.stored)
+    : await storedDigest(engine, claim, expected.algorithm, result.stored)
   if (digestsEqual(actual, expected)) return result.stored
   await tellFailed(engine, request)
   throw mismatch(expected)
@@ -189,19 +205,6 @@ function mismatch(expected: Digest): UploadError {
     'checksum_mismatch',
     `The ${expected.algorithm} checksum does not fit the bytes received; none of them were kept.`,
   )
-}
-
-async function digestOfStored(
-  engine: Engine,
-  claim: Claim,
-  stored: number,
-  expected: Digest,
-): Promise<Digest> {
-  const hasher = createHasher(expected.algorithm)
-  if (stored === 0) return hasher.digest()
-  const source = engine.bytes.read(claim.blob, claim.blobOffset, claim.blobOffset + stored)
-  for await (const bytes of source) hasher.update(bytes as Buffer)
-  return hasher.digest()
 }
 
 function isWhole(request: ReceiveRequest, result: WriteResult): boolean {
