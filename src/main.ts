@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { migrate } from '../stores/postgres/migrate.js'
 import { StartFailure, starting } from './command/failure.js'
+import { letHeapGrow } from './command/heap.js'
 import { stderrLog } from './command/stderr-log.js'
 import { aborted, StopSignals } from './command/stop-signals.js'
 import { Teardown } from './command/teardown.js'
@@ -23,6 +24,7 @@ interface Run extends Opening {
 }
 
 async function main(env: NodeJS.ProcessEnv, argv: readonly string[]): Promise<number> {
+  letHeapGrow()
   const { command } = parseCommandLine(argv)
   if (command === 'help') return say(helpText())
   if (command === 'version') return say(VERSION)
