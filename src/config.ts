@@ -6,6 +6,7 @@ import { ConfigError } from './config/problem.js'
 import { type Environment, SettingsReader } from './config/reader.js'
 import { LATER_SETTINGS } from './config/settings.js'
 import * as value from './config/values.js'
+import { readWorkers, type WorkersConfig } from './config/workers.js'
 
 export type { AuthenticationConfig, IdentifierMode, TokenSetting } from './config/authentication.js'
 export { parseCommandLine } from './config/command-line.js'
@@ -14,9 +15,10 @@ export { helpText } from './config/help.js'
 export type { PathsConfig } from './config/paths.js'
 export { ConfigError } from './config/problem.js'
 export type { Environment } from './config/reader.js'
+export type { WorkersConfig } from './config/workers.js'
 
 /** Everything the command can be told, understood and checked. Frozen. */
-export interface Config extends PathsConfig, AuthenticationConfig, FragoConfig {
+export interface Config extends PathsConfig, AuthenticationConfig, FragoConfig, WorkersConfig {
   readonly command: Command
   /** HOST. Address to listen on. Default `127.0.0.1`: nobody else on the network reaches the server. */
   readonly host: string
@@ -75,6 +77,7 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
   if (reader.given('DATABASE_DIRECT_URL') !== null && reader.given('DATABASE_URL') === null) {
     reader.problem('DATABASE_DIRECT_URL', 'is only of use together with DATABASE_URL')
   }
+  const workers = readWorkers(reader, { command, ...general })
   const paths = readPaths(reader)
   const authentication = readAuthentication(reader)
   const frago = readFrago(reader, general)
@@ -82,7 +85,7 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
   readStrangers(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
   const warnings = Object.freeze([...reader.warnings])
-  return Object.freeze({ command, ...general, ...paths, ...authentication, ...frago, warnings })
+  return Object.freeze({ command, ...general, ...workers, ...paths, ...authentication, ...frago, warnings })
 }
 
 /** A namespace of frago's is ours alone; the others may mean something to another program. */

@@ -2,6 +2,7 @@ import { isAbsolute, relative, resolve } from 'node:path'
 import type { Knex } from 'knex'
 import { DiskByteStore } from '../stores/disk/byte-store.js'
 import { type DirectoryOf, DiskPublisher } from '../stores/disk/publisher.js'
+import { LOOK_BYTES } from '../stores/disk/reserve.js'
 import type { Connection, Database } from '../stores/postgres/database.js'
 import { WORKING_ROOM } from '../stores/postgres/embedded/cluster.js'
 import { startEmbeddedPostgres } from '../stores/postgres/embedded.js'
@@ -70,7 +71,8 @@ export async function openEngine(
   const { maxSize, assembly, retainPublished } = config
   const followed = config.doChecksum ? config.checksumType : null
   const policy = { maxSize, assembly, retainPublished, followed }
-  const engine = makeEngine({ registry: postgres.registry, ...store, log, policy })
+  const { registry } = postgres
+  const engine = makeEngine({ registry, ...store, log, policy, processes: config.workers })
   teardown.add('the digests under way', LIMITS.digests, () => engine.digests.close())
   return { engine, database: postgres.database, lost }
 }
@@ -107,6 +109,7 @@ function open(
     schema: config.databaseSchema,
     expiration: config.expiration,
     fragoExpiration: config.fragoExpiration,
+    poolSize: config.poolSize,
     ...(onUploadRow && { onUploadRow }),
     log,
   })
@@ -117,8 +120,9 @@ async function openDisk(
   overrides: EngineOverrides,
 ): Promise<{ bytes: ByteStore; publisher: Publisher | null }> {
   await makeDataDir(config.dataDir)
-  const { blobsDirectory, assembledDirectory, durability, assembleReadSize } = config
-  const reserve = config.databaseUrl === null ? WORKING_ROOM : 0
+  const { blobsDirectory, assembledDirectory, durability, assembleReadSize, workers } = config
+  // A process hears of what the others write no sooner than it looks.
+  const reserve = config.databaseUrl === null ? WORKING_ROOM + (workers - 1) * LOOK_BYTES : 0
   const bytes = new DiskByteStore({
     directory: blobsDirectory,
     durability,

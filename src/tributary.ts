@@ -67,7 +67,7 @@ const OPTIONS: readonly (keyof TributaryOptions)[] = [
 ]
 
 export interface TributaryOptions extends Overrides {
-  /** Settings by the names of the environment's variables. Default: all defaults; the environment is not read. */
+  /** Settings by the names of the environment's variables; WORKERS has no effect. Default: all defaults; the environment is not read. */
   readonly settings?: Environment
   /** Default: JSON lines on stderr, as the command writes them. */
   readonly log?: Logger
@@ -97,7 +97,9 @@ export interface Tributary {
 export async function openTributary(options: TributaryOptions = {}): Promise<Tributary> {
   checkNames(options, OPTIONS)
   const { settings = {}, log = stderrLog(), ...overrides } = options
-  const config = parseConfig(options.identify ? withoutMode(settings) : settings, ['serve'])
+  const config = parseConfig(applicable(settings, options), ['serve'])
+  if (settings.WORKERS)
+    log.warn({}, 'WORKERS: has no effect in a program, which may run several processes itself')
   for (const warning of config.warnings) log.warn({}, warning)
   const never = new AbortController().signal
   const teardown = new Teardown(log, never)
@@ -123,9 +125,10 @@ export async function openTributary(options: TributaryOptions = {}): Promise<Tri
   }
 }
 
-/** Whoever names owners by code may call the mode what they like. */
-function withoutMode(settings: Environment): Environment {
-  return { ...settings, CHUNKED_UPLOADER_IDENTIFIER_MODE: undefined }
+/** A program is one process. Whoever names owners by code may call the mode what they like. */
+function applicable(settings: Environment, { identify }: TributaryOptions): Environment {
+  const { WORKERS: _, ...ours } = settings
+  return identify ? { ...ours, CHUNKED_UPLOADER_IDENTIFIER_MODE: undefined } : ours
 }
 
 const HTTP_MS = 10_000

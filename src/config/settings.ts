@@ -23,6 +23,12 @@ export const SETTINGS = [
   },
   { name: 'PORT', default: '1080', description: 'TCP port, 0 to 65535; `0` takes any free one.' },
   {
+    name: 'WORKERS',
+    default: '1',
+    description:
+      'How many processes serve the port, 1 to 64; more than there are cores gain nothing. Each takes up to 12 connections to the database. With the embedded one there are at most 16, and from 9 on fewer connections for each.',
+  },
+  {
     name: 'DATA_DIR',
     default: './data',
     description:
@@ -192,7 +198,6 @@ export const LATER_SETTINGS: readonly LaterSetting[] = [
   { name: 'S3_REGION', when: 'warn', because: NOT_YET },
   { name: 'S3_BUCKET', when: 'warn', because: NOT_YET },
   { name: 'S3_PREFIX', when: 'warn', because: NOT_YET },
-  { name: 'WORKERS', when: 'warn', because: NOT_YET },
 ]
 
 /** `DATA_DIR` → `--data-dir`. */

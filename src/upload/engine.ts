@@ -1,7 +1,7 @@
 import { Checkpoints } from './checkpoints.js'
 import type { DigestAlgorithm } from './digest.js'
 import { UploadEvents } from './events.js'
-import { HashThreads } from './hash-threads.js'
+import { HashThreads, mostThreads } from './hash-threads.js'
 import type { Logger } from './log.js'
 import type { ByteStore, LocalFiles, Publisher, UploadRegistry } from './ports.js'
 import { PrefixDigests } from './prefix-digests.js'
@@ -48,9 +48,11 @@ export function makeEngine(parts: {
   readonly log: Logger
   readonly policy: GivenPolicy
   readonly publisher?: Publisher | null
+  /** How many processes of this kind share the machine. Default 1. */
+  readonly processes?: number
 }): Engine {
-  const { registry, bytes, log, policy } = parts
-  const threads = new HashThreads()
+  const { registry, bytes, log, policy, processes = 1 } = parts
+  const threads = new HashThreads({ most: mostThreads(processes) })
   const engine: Engine = {
     registry,
     bytes,

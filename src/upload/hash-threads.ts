@@ -77,7 +77,7 @@ const SLICES_PER_THREAD = 2
 const MOST_THREADS = 4
 
 export interface HashThreadsOptions {
-  /** Most threads. Default: one less than the machine can run at once, at least 1 and at most 4. */
+  /** Most threads. Default: what `mostThreads` says. */
   readonly most?: number
   /** Starts a thread. Default: one that runs hash-thread.mjs; tests pass threads they can end. */
   readonly start?: () => Worker
@@ -91,7 +91,7 @@ export class HashThreads {
   #closed = false
 
   constructor(options: HashThreadsOptions = {}) {
-    this.#most = options.most ?? Math.min(MOST_THREADS, Math.max(1, availableParallelism() - 1))
+    this.#most = options.most ?? mostThreads()
     this.#start = options.start ?? startThread
   }
 
@@ -118,6 +118,14 @@ export class HashThreads {
     this.#threads.add(thread)
     return thread
   }
+}
+
+/**
+ * One less than the machine can run at once, at most 4, at least 1. `processes` that hash side by side divide them: a
+ * thread takes 10 MB, and more of them than cores finish nothing sooner.
+ */
+export function mostThreads(processes = 1, cores = availableParallelism()): number {
+  return Math.max(1, Math.min(MOST_THREADS, Math.floor((cores - 1) / processes)))
 }
 
 function startThread(): Worker {

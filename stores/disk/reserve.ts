@@ -3,7 +3,7 @@ import type { FileCalls } from './file-calls.js'
 import { noRoom, storageError } from './storage-error.js'
 
 /** How far a figure carries: so many bytes written, or so many ms, and the file system is asked again. */
-const LOOK_BYTES = 16 * 1024 * 1024
+export const LOOK_BYTES = 16 * 1024 * 1024
 const LOOK_MS = 1000
 
 /** What the file system of a directory has left for such as us; Infinity where it does not know. */

@@ -25,6 +25,8 @@ export interface PostgresOptions {
   readonly fragoExpiration?: number | null
   /** Rows of one's own beside those of new uploads, in the same transaction. */
   readonly onUploadRow?: OnUploadRow
+  /** Most connections for requests, at least 4; the heartbeat and the listener have their own. Default 10. */
+  readonly poolSize?: number
   readonly log: Logger
   /** How the locker waits. */
   readonly locking?: LockerOptions
@@ -49,7 +51,7 @@ export const DEFAULT_SCHEMA = 'tributary'
 export async function openPostgres(options: PostgresOptions): Promise<OpenPostgres> {
   const schema = options.schema ?? DEFAULT_SCHEMA
   const direct = options.directConnection ?? options.connection
-  const database = reach(options, schema)
+  const database = reach(options, schema, options.poolSize)
   try {
     await checkConnections(database, options.log)
     await migrate(direct, schema)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import type { Knex } from 'knex'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import type { ByteStore, Upload } from '../../src/index.js'
 import { DiskByteStore, openTributary, type Tributary, type TributaryOptions } from '../../src/index.js'
 import { silent } from '../../src/upload/log.js'
@@ -232,5 +232,11 @@ describe('what frago lets a project override', () => {
     await expect(openTributary({ idenitfy: () => null } as TributaryOptions)).rejects.toThrow('idenitfy')
     const settings = { CHUNKED_UPLOADER_CHECKSUM_TYP: 'sha256' }
     await expect(openTributary({ settings })).rejects.toThrow('CHUNKED_UPLOADER_CHECKSUM_TYP')
+  })
+
+  test('opens one process, and says so to whoever wants several workers', async () => {
+    const warn = vi.fn()
+    await open({ settings: { WORKERS: '64' }, log: { ...silent, warn } })
+    expect(warn).toHaveBeenCalledWith({}, expect.stringMatching(/^WORKERS: has no effect/))
   })
 })

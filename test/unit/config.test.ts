@@ -22,6 +22,8 @@ describe('without any setting', () => {
       command: 'serve',
       host: '127.0.0.1',
       port: 1080,
+      workers: 1,
+      poolSize: 10,
       dataDir: './data',
       databaseUrl: null,
       databaseDirectUrl: null,
@@ -66,6 +68,7 @@ describe('every setting', () => {
   const examples: Readonly<Record<(typeof SETTINGS)[number]['name'], readonly [string, string, unknown]>> = {
     HOST: ['::1', 'host', '::1'],
     PORT: ['0', 'port', 0],
+    WORKERS: ['64', 'workers', 64],
     DATA_DIR: ['/srv/with space', 'dataDir', '/srv/with space'],
     DATABASE_URL: ['postgres://u:p@h:1/d', 'databaseUrl', 'postgres://u:p@h:1/d'],
     DATABASE_DIRECT_URL: ['postgresql://h/d', 'databaseDirectUrl', 'postgresql://h/d'],
@@ -181,6 +184,7 @@ describe('what cannot work', () => {
     ['PORT', '65536', 'PORT: must be an integer from 0 to 65535, got "65536"'],
     ['PORT', '-1', 'PORT: must be an integer from 0 to 65535, got "-1"'],
     ['PORT', '1e3', 'PORT: must be an integer from 0 to 65535, got "1e3"'],
+    ['WORKERS', 'auto', 'WORKERS: must be an integer from 1 to 64, got "auto"'],
     [
       'DATABASE_URL',
       'mysql://u:secret@h/d',
@@ -210,6 +214,7 @@ describe('what cannot work', () => {
     ['DATABASE_SCHEMA', ['Upper', '1st', 'a-b', 'a"b', 'pg_mine', 'information_schema', 'x'.repeat(64)]],
     ['EXPIRATION', ['0', '0h', '-1', '1.5h', 'soon', '99999999d']],
     ['IDLE_TIMEOUT', ['0', '25d', 'never', '1ms']],
+    ['WORKERS', ['0', '-1', '65', '1.5', '2 ']],
     ['MAX_SIZE', ['0', '-1', '10 apples', '9007199254740992', '0.1', '1e9']],
   ])('%s refuses %j', (name, texts) => {
     for (const text of texts) {
@@ -235,6 +240,38 @@ describe('what cannot work', () => {
     expect(problemsOf({ DATABASE_DIRECT_URL: 'postgres://h/d' })).toEqual([
       'DATABASE_DIRECT_URL: is only of use together with DATABASE_URL',
     ])
+  })
+})
+
+describe('workers', () => {
+  const EMBEDDED = 96
+  const counts = Array.from({ length: 64 }, (_, index) => index + 1)
+
+  it('divide the connections of the embedded database', () => {
+    for (const count of counts.slice(0, 16)) {
+      const { workers, poolSize } = parseConfig({ WORKERS: String(count) }, ['serve'])
+      expect([workers, poolSize]).toEqual([count, expect.any(Number)])
+      expect(poolSize).toBeGreaterThanOrEqual(4)
+      expect(workers * (poolSize + 2), `${count} workers`).toBeLessThanOrEqual(EMBEDDED)
+    }
+  })
+
+  it('are refused where it has too few', () => {
+    for (const count of counts.slice(16)) {
+      expect(problemsOf({ WORKERS: String(count) })).toEqual([
+        'WORKERS: must be at most 16 with the embedded database, which has no connections for more; give DATABASE_URL',
+      ])
+    }
+  })
+
+  it('have a pool each on a database of yours', () => {
+    const config = parseConfig({ WORKERS: '64', DATABASE_URL: 'postgres://h/d' }, ['serve'])
+    expect(config).toMatchObject({ workers: 64, poolSize: 10 })
+  })
+
+  it.each(['migrate', 'sweep'])('are none of %s’s business', (command) => {
+    expect(parseConfig({ WORKERS: '64' }, [command])).toMatchObject({ workers: 1, poolSize: 10 })
+    expect(problemsOf({ WORKERS: 'many' }, [command])).toHaveLength(1)
   })
 })
 
