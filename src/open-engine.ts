@@ -6,9 +6,11 @@ import { LOOK_BYTES } from '../stores/disk/reserve.js'
 import type { Connection, Database } from '../stores/postgres/database.js'
 import { WORKING_ROOM } from '../stores/postgres/embedded/cluster.js'
 import { startEmbeddedPostgres } from '../stores/postgres/embedded.js'
+import { migrate } from '../stores/postgres/migrate.js'
 import { type OpenPostgres, openPostgres } from '../stores/postgres/open.js'
 import { makeDataDir } from './command/data-dir.js'
 import { starting } from './command/failure.js'
+import { whenThereIsRoom } from './command/room-for-connections.js'
 import { SupervisedDatabase } from './command/supervised-database.js'
 import type { Teardown } from './command/teardown.js'
 import type { Config } from './config.js'
@@ -25,6 +27,8 @@ export interface Opening {
   readonly stop: AbortSignal
   /** Is told how to end each thing that was started. */
   readonly teardown: Teardown
+  /** Where the database is that another process of this server looks after. Default: what the settings say. */
+  readonly connection?: Connection
 }
 
 /** What code can put in the place of what the settings say. */
@@ -61,7 +65,7 @@ export async function openEngine(
   const { config, log, stop, teardown } = opening
   const { connection, lost } = await reachDatabase(opening)
   if (stop.aborted) return null
-  const postgres = await starting(databaseSubject(config), () => open(opening, connection, overrides))
+  const postgres = await onDatabase(config, () => open(opening, connection, overrides))
   teardown.add('the work with the database', LIMITS.registry, () => postgres.close())
   const store =
     overrides.bytes === undefined
@@ -77,14 +81,27 @@ export async function openEngine(
   return { engine, database: postgres.database, lost }
 }
 
+/** Reaches the database and brings it up to date. `applied` names the steps that took. */
+export async function prepareDatabase(
+  opening: Omit<Opening, 'stop'>,
+): Promise<{ connection: Connection; lost: Promise<Error>; applied: readonly string[] }> {
+  const { config } = opening
+  const { connection, lost } = await reachDatabase(opening)
+  const direct = config.databaseDirectUrl ?? connection
+  const applied = await onDatabase(config, () => migrate(direct, config.databaseSchema))
+  return { connection, lost, applied }
+}
+
 /** The given database, or our own, started for this. */
-export async function reachDatabase({
+async function reachDatabase({
   config,
   log,
   teardown,
+  connection,
 }: Omit<Opening, 'stop'>): Promise<{ connection: Connection; lost: Promise<Error> }> {
   const never = new Promise<Error>(() => undefined)
-  if (config.databaseUrl !== null) return { connection: config.databaseUrl, lost: never }
+  const there = connection ?? config.databaseUrl
+  if (there !== null) return { connection: there, lost: never }
   const directory = await makeDataDir(config.dataDir)
   const start = () =>
     startEmbeddedPostgres({ directory, log: (message, facts) => log.info({ embedded: facts }, message) })
@@ -93,9 +110,10 @@ export async function reachDatabase({
   return { connection: { ...database.connection }, lost: database.lost }
 }
 
-/** What a sentence about the database begins with. */
-export function databaseSubject(config: Config): string {
-  return config.databaseUrl === null ? 'The embedded database' : 'DATABASE_URL: the database cannot be used'
+/** A step of the start that connects to the database. */
+function onDatabase<T>({ databaseUrl }: Config, step: () => Promise<T>): Promise<T> {
+  if (databaseUrl !== null) return starting('DATABASE_URL: the database cannot be used', step)
+  return starting('The embedded database', () => whenThereIsRoom(step))
 }
 
 function open(

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '../upload/log.js'
+import { pause } from './pause.js'
 import { aborted } from './stop-signals.js'
 
 /** A database that runs beside the server and may die. */
@@ -76,7 +77,7 @@ export class SupervisedDatabase<Database extends SideDatabase> {
   async #startAgain(used: number): Promise<number | null> {
     const before = this.#database.connection
     for (let attempt = used; attempt < PAUSES.length; attempt++) {
-      if (!(await this.#pause(PAUSES[attempt] ?? 0))) return null
+      if (!(await pause(PAUSES[attempt] ?? 0, this.#stopping.signal))) return null
       try {
         this.#database = await this.#start()
       } catch (error) {
@@ -92,16 +93,5 @@ export class SupervisedDatabase<Database extends SideDatabase> {
     }
     this.#lose(new Error('The embedded database died and could not be started again.'))
     return null
-  }
-
-  /** False when the pause was ended by `stop`. */
-  async #pause(milliseconds: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined
-    const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, milliseconds)
-    })
-    await Promise.race([over, aborted(this.#stopping.signal)])
-    clearTimeout(timer)
-    return !this.#stopping.signal.aborted
   }
 }

@@ -4,6 +4,7 @@ import { aborted } from './stop-signals.js'
 interface Step {
   readonly name: string
   readonly limit: number
+  readonly hurried: number
   readonly end: () => Promise<void>
 }
 
@@ -24,9 +25,9 @@ export class Teardown {
     this.#hurry = hurry
   }
 
-  /** `name` ends the sentence "could not end …"; `limit` is in ms. */
-  add(name: string, limit: number, end: () => Promise<void>): void {
-    this.#steps.push({ name, limit, end })
+  /** `name` ends the sentence "could not end …"; `limit` is in ms, and so is what is left of it in a `hurry`. */
+  add(name: string, limit: number, end: () => Promise<void>, hurried = HURRIED_MS): void {
+    this.#steps.push({ name, limit, hurried, end })
   }
 
   /** Runs every step once. True when all ended well and in time. Never rejects. */
@@ -42,7 +43,7 @@ export class Teardown {
     const timers: NodeJS.Timeout[] = []
     const late = new Promise<'late'>((resolve) => {
       timers.push(setTimeout(() => resolve('late'), step.limit))
-      void aborted(this.#hurry).then(() => timers.push(setTimeout(() => resolve('late'), HURRIED_MS)))
+      void aborted(this.#hurry).then(() => timers.push(setTimeout(() => resolve('late'), step.hurried)))
     })
     try {
       const outcome = await Promise.race([step.end().then(() => 'ended' as const), late])
