@@ -19,6 +19,8 @@ export interface TributaryOptions {
   readonly args?: readonly string[]
   /** `npm` runs `npm start`; a path is another node to run ours with. Default: this node. */
   readonly through?: 'npm' | { readonly node: string }
+  /** True: it leads a process group of its own, as in a terminal. */
+  readonly leadsGroup?: boolean
 }
 
 export interface Exit {
@@ -102,7 +104,12 @@ export async function spawnTributary(options: TributaryOptions = {}): Promise<Tr
       ? ['npm', ['start', ...(options.args?.length ? ['--', ...options.args] : [])]]
       : [node, [join(dist, 'src', 'main.js'), ...(options.args ?? ['serve'])]]
   const tributary = new Tributary(
-    spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] }),
+    spawn(command, args, {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: options.leadsGroup ?? false,
+    }),
     env.DATA_DIR,
   )
   onTestFinished(async () => {
