@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
 /** SQLSTATE too_many_connections. */
 const NO_ROOM = '53300'
 
@@ -20,7 +18,7 @@ export async function whenThereIsRoom<T>(attempt: () => Promise<T>): Promise<T> 
     } catch (error) {
       if (!isNoRoom(error) || performance.now() >= deadline) throw error
     }
-    await sleep(PAUSE_MS)
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
   }
 }
 

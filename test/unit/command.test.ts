@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { listenFailure, StartFailure, starting } from '../../src/command/failure.js'
+import { whenThereIsRoom } from '../../src/command/room-for-connections.js'
 import { StopSignals } from '../../src/command/stop-signals.js'
 import { type SideDatabase, SupervisedDatabase } from '../../src/command/supervised-database.js'
 import { Teardown } from '../../src/command/teardown.js'
@@ -126,6 +127,38 @@ describe('a failed start', () => {
     expect(message('EACCES')).toMatch(/^PORT: /)
     expect(message('ENOTFOUND')).toMatch(/^HOST: h is not an address/)
     expect(message('EMFILE')).toBe('EMFILE')
+  })
+})
+
+describe('a database that has no connection to give', () => {
+  const full = () => {
+    const cause = Object.assign(new Error('sorry, too many clients already'), { code: '53300' })
+    return new Error('it cannot be reached', { cause })
+  }
+
+  it('is asked again until it has', async () => {
+    const attempt = vi
+      .fn()
+      .mockRejectedValueOnce(full())
+      .mockRejectedValueOnce(full())
+      .mockResolvedValue('open')
+    const opened = whenThereIsRoom(attempt)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(await opened).toBe('open')
+    expect(attempt).toHaveBeenCalledTimes(3)
+  })
+
+  it('is given up after a while', async () => {
+    const opened = whenThereIsRoom(() => Promise.reject(full()))
+    const refused = expect(opened).rejects.toThrow('it cannot be reached')
+    await vi.advanceTimersByTimeAsync(11_000)
+    await refused
+  })
+
+  it('is not confused with one that has other troubles', async () => {
+    const attempt = vi.fn().mockRejectedValue(Object.assign(new Error('no'), { code: '28P01' }))
+    await expect(whenThereIsRoom(attempt)).rejects.toThrow('no')
+    expect(attempt).toHaveBeenCalledOnce()
   })
 })
 
