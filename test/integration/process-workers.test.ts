@@ -150,13 +150,14 @@ describe('a start with workers', () => {
   })
 
   async function expectSameFailure(env: Readonly<Record<string, string>>): Promise<void> {
-    const outcomes = []
-    for (const workers of [1, 2]) {
-      const server = await spawnTributary(withWorkers(workers, { ...sharedDatabase(), ...env }))
-      const exit = await server.exited
-      // In brackets the system's own words, which differ between Node's ways to open a port.
-      outcomes.push({ ...exit, stdout: server.stdout, stderr: server.stderr.replace(/\(.*\)/, '(…)') })
-    }
+    const outcomes = await Promise.all(
+      [1, 2].map(async (workers) => {
+        const server = await spawnTributary(withWorkers(workers, { ...sharedDatabase(), ...env }))
+        const exit = await server.exited
+        // In brackets the system's own words, which differ between Node's ways to open a port.
+        return { ...exit, stdout: server.stdout, stderr: server.stderr.replace(/\(.*\)/, '(…)') }
+      }),
+    )
     expect(outcomes[1]).toEqual(outcomes[0])
     expect(outcomes[1]).toMatchObject({ code: 1, stdout: '' })
     expect(outcomes[1]?.stderr).toMatch(/^[A-Z_]+: .*\n$/)
