@@ -7,6 +7,7 @@ import * as frago from './0005_frago.js'
 import * as chunkRecords from './0006_chunk_records.js'
 import * as finishing from './0007_finishing.js'
 import * as plans from './0008_plans.js'
+import * as sweeping from './0009_sweeping.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -24,4 +25,5 @@ export const migrations: readonly Migration[] = [
   { name: '0006_chunk_records', up: chunkRecords.up },
   { name: '0007_finishing', up: finishing.up },
   { name: '0008_plans', up: plans.up },
+  { name: '0009_sweeping', up: sweeping.up },
 ]

@@ -1,0 +1,57 @@
+import { titleOf } from './console.mjs'
+import { markdownTable, workTable } from './tables.mjs'
+import { targetRows } from './targets.mjs'
+
+const BEGIN = '<!-- results -->'
+const END = '<!-- /results -->'
+
+/** The document with everything between its marks made anew. What was written by hand around them stays. */
+export function withResults(document, run) {
+  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)]
+  if (begin < 0 || end < begin) throw new Error(`BENCHMARKS.md has no ${BEGIN} … ${END}`)
+  return `${document.slice(0, begin + BEGIN.length)}\n\n${generated(run)}\n\n${document.slice(end)}`
+}
+
+function generated(run) {
+  return [
+    `Measured on ${run.date} by \`${run.command}\` (${run.size} size, ${counted(run.rounds)}).`,
+    '![How many times as good Tributary is as its peers, work by work](BENCHMARKS.svg)',
+    '## Targets',
+    targets(run),
+    '## Figures',
+    ...run.results.map((result) => section(result, run.size)),
+    ...leftOut(run),
+    '## Machine and versions',
+    list({ ...run.machine, ...run.versions }),
+  ].join('\n\n')
+}
+
+function targets(run) {
+  const rows = targetRows(run).map(({ says, limit, measured, verdict }) => [says, limit, measured, verdict])
+  return markdownTable({ heads: ['', 'target', 'measured', ''], rows })
+}
+
+function section(result, size) {
+  const { work } = result
+  const notes = work.notes === undefined ? [] : [work.notes]
+  return [`### ${titleOf(work, size)}`, ...notes, markdownTable(workTable(result))].join('\n\n')
+}
+
+function leftOut({ skipped, failures }) {
+  if (skipped.length + failures.length === 0) return []
+  const lines = [
+    ...skipped.map(({ name, reason }) => `- ${name}: ${reason}`),
+    ...failures.map(({ work, lane, message }) => `- ${lane} failed in ${work}: ${message}`),
+  ]
+  return [`## Left out`, lines.join('\n')]
+}
+
+function list(pairs) {
+  return Object.entries(pairs)
+    .map(([name, text]) => `- ${name}: ${text}`)
+    .join('\n')
+}
+
+function counted(rounds) {
+  return rounds === 1 ? 'one round' : `${rounds} rounds`
+}
