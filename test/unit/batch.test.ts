@@ -38,7 +38,7 @@ describe('a batch', () => {
     expect(statements).toEqual([[1]])
   })
 
-  test('gathers while two statements are under way', async () => {
+  test('gathers while a statement is under way', async () => {
     const gate = new Gate()
     const { batch, statements } = doubling(gate)
     const answers: Promise<number>[] = []
@@ -47,10 +47,24 @@ describe('a batch', () => {
       await nextTurn()
       await nextTurn()
     }
-    expect(statements).toEqual([[1], [2]])
+    expect(statements).toEqual([[1]])
     gate.open()
     expect(await Promise.all(answers)).toEqual([2, 4, 6, 8])
-    expect(statements).toEqual([[1], [2], [3, 4]])
+    expect(statements).toEqual([[1], [2, 3, 4]])
+  })
+
+  test('does not wait for a statement that never ends', async () => {
+    const never = new Gate()
+    const batch = new Batch<number, number>(async (items) => {
+      if (items.includes(0)) await never.opened
+      return items
+    })
+    const stuck = batch.call(0)
+    await nextTurn()
+    await nextTurn()
+    expect(await batch.call(1)).toBe(1)
+    never.open()
+    expect(await stuck).toBe(0)
   })
 
   test('has a size, and the rest goes into the next', async () => {
