@@ -69,8 +69,7 @@ export class Batch<Item, Answer> {
 
   /** What is wrong with one item must not be the end of the others. */
   async #failed(calls: readonly Call<Item, Answer>[], error: unknown): Promise<void> {
-    const [only, ...others] = calls
-    if (others.length === 0 || isUploadError(error)) for (const { reject } of calls) reject(error)
-    else for (const call of [only as Call<Item, Answer>, ...others]) await this.#serve([call])
+    if (calls.length === 1 || isUploadError(error)) for (const { reject } of calls) reject(error)
+    else for (const call of calls) await this.#serve([call])
   }
 }

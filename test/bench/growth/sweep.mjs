@@ -24,7 +24,6 @@ export async function sweepDue(running, database, { due: count, patience, second
   const took = (performance.now() - began) / 1000
   const meanwhile = await heads.stop()
   if (swept && due.some(({ file }) => existsSync(file))) throw new Error('the sweep left files behind')
-  if (process.env.SAY) console.error(before, meanwhile)
   return { seconds: took, before: before.p99, meanwhile: meanwhile.p99 }
 }
 
