@@ -24,8 +24,9 @@ export interface BodyPlace {
 /** Shorter bodies are hashed where they pass by: it takes less than a thread's being woken and heard. */
 const WORTH_A_THREAD = 2 * 1024 * 1024
 
-/** Bytes after which the thread is told of more. */
+/** Bytes after which the thread is told of more, and the most it is told of at once: others wait so long for their turn. */
 const SLICE_BYTES = 1024 * 1024
+const MOST_BYTES = 8 * SLICE_BYTES
 
 /**
  * `announced`: bytes of the body, null when it does not say. Where blobs are files a thread reads long bodies behind the
@@ -58,13 +59,25 @@ export async function storedDigest(
 }
 
 function following(engine: Engine, place: BodyPlace, algorithm: DigestAlgorithm): FollowingDigest | null {
-  const { bytes, threads } = engine
+  const { bytes } = engine
   if (bytes.pathOf === undefined) return null
+  const hasher = openHasher(engine, algorithm)
+  if (hasher === null) return null
   const file = { path: bytes.pathOf(place.blob), offset: place.blobOffset }
-  return new FollowingDigest(file, threads.open(algorithm), (length) => {
+  return new FollowingDigest(file, hasher, (length) => {
     engine.log.warn({ blob: place.blob.id }, 'a thread that hashed has ended; the body is hashed without one')
     return readBack(engine, place, algorithm, length)
   })
+}
+
+/** Null where no thread is to be had: a container may have no room for another. */
+function openHasher({ threads, log }: Engine, algorithm: DigestAlgorithm): RemoteHasher | null {
+  try {
+    return threads.open(algorithm)
+  } catch (error) {
+    log.warn({ err: error }, 'no thread could be had for a checksum; the body is hashed without one')
+    return null
+  }
 }
 
 async function readBack(
@@ -146,7 +159,7 @@ class FollowingDigest implements BodyDigest {
     while (this.#reading !== null) await this.#reading
     try {
       if (this.#failure !== null) throw this.#failure
-      if (total > this.#hashed) await this.#read(total)
+      while (total > this.#hashed) await this.#read(total)
       return await this.#hasher.digest()
     } catch (error) {
       if (error instanceof HashThreadLost) return this.#otherwise(total)
@@ -160,10 +173,11 @@ class FollowingDigest implements BodyDigest {
 
   async #read(total: number): Promise<void> {
     const { path, offset } = this.#file
-    const range = { path, from: offset + this.#hashed, to: offset + total }
+    const stop = Math.min(total, this.#hashed + MOST_BYTES)
+    const range = { path, from: offset + this.#hashed, to: offset + stop }
     const outcome = await this.#hasher.updateFrom([range], WANTED)
     if (outcome.ended !== 'end') throw unreadable(outcome)
-    this.#hashed = total
+    this.#hashed = stop
   }
 }
 

@@ -54,9 +54,10 @@ export interface Received {
 export async function receive(engine: Engine, request: ReceiveRequest): Promise<Received> {
   const claim = await claimOrFinished(engine, request)
   if (claim === null) return addNothing(engine, request)
-  const digest = startDigest(engine, request, claim)
+  let digest: BodyDigest | null = null
   let open = true
   try {
+    digest = startDigest(engine, request, claim)
     const limit = roomFor(request, claim)
     const result = await store(engine, request, claim, { limit, digest })
     const keep = await bytesToKeep(engine, request, claim, result, digest)

@@ -6,6 +6,9 @@ import { retract } from './retract.js'
 /** Rows a sweep takes at a time, so that no transaction grows with what piled up, and nobody waits long for one. */
 const BATCH = 250
 
+/** Uploads that end in one statement: of frago each may have 10,000 ranges, which go with it. */
+const EXPIRED_AT_ONCE = 100
+
 export interface Swept {
   readonly expired: number
   readonly removedBlobs: number
@@ -30,7 +33,7 @@ export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept
 async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> {
   let count = 0
   while (!signal?.aborted) {
-    const due = await engine.registry.expireDue(BATCH)
+    const due = await engine.registry.expireDue(EXPIRED_AT_ONCE)
     for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
     await discard(engine, due.unreferenced)
     count += due.uploads.length

@@ -62,7 +62,12 @@ export class DiskBlobWrite implements BlobWrite {
   async #run(): Promise<WriteResult> {
     let file: OpenFile
     await this.#intake.gathered()
-    const isSmall = this.#intake.ended !== null && this.#intake.waiting <= SMALL_BYTES
+    const { ended, error: refusal, waiting } = this.#intake
+    // No file for a request that broke off before its first byte: its blob may be gone by now, and nobody would remove it.
+    if (ended !== null && ended !== 'end' && waiting === 0) {
+      return refusal === null ? { stored: 0, ended } : { stored: 0, ended: 'failed', error: refusal }
+    }
+    const isSmall = ended !== null && waiting <= SMALL_BYTES
     if (isSmall) this.#calls = this.#files.smallCalls
     try {
       file = await this.#files.openForWriting(this.#blob, this.#options.fresh, this.#calls)

@@ -92,6 +92,17 @@ test('a thread that ends costs time, not the upload', async () => {
   expect(await received).toMatchObject({ completed: true })
 })
 
+test('where no thread is to be had the body is hashed without one', async () => {
+  const { engine } = await stage()
+  const none = {
+    open: () => {
+      throw new Error('no room for another thread')
+    },
+  }
+  const { received } = await send({ ...engine, threads: none }, (body) => ({ before: sha256(body) }))
+  expect(await received).toMatchObject({ completed: true })
+})
+
 test('bytes that cannot be read back are not taken for right', async () => {
   const { engine } = await stage()
   const short = {

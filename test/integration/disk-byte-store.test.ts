@@ -8,7 +8,7 @@ import { DiskByteStore } from '../../stores/disk/byte-store.js'
 import { newBlob } from '../contract/byte-store/fixture.js'
 import { byteStoreContract } from '../contract/byte-store.js'
 import { openDiskStore, WatchedCalls } from '../support/disk-store.js'
-import { collect } from '../support/sources.js'
+import { collect, HandSource } from '../support/sources.js'
 
 for (const durability of ['strict', 'relaxed'] as const) {
   const make = async () => {
@@ -192,4 +192,13 @@ describe('sweepEpoch', () => {
     expect(await store.sweepEpoch(7, known)).toBe(0)
     expect(sizes).toEqual([500, 500, 201])
   })
+})
+
+test('a write that is broken off before its first byte makes no file', async () => {
+  const { store, directory } = await openDiskStore()
+  const stop = new AbortController()
+  const write = store.write(newBlob(), 0, new HandSource(), { limit: 10, fresh: true, signal: stop.signal })
+  stop.abort()
+  expect(await write.done).toEqual({ stored: 0, ended: 'aborted' })
+  expect(await readdir(directory)).toEqual([])
 })
