@@ -3,7 +3,7 @@ import { HEADERS } from '@tus/utils'
 import type { ReplyHeaders } from '../http/reply.js'
 
 /** What stock @tus/server lets browsers send, and what its list forgot (LANDSCAPE 4.2, 8). */
-const SENT = [
+const SENT = listed([
   ...HEADERS,
   'Upload-Checksum',
   'Upload-Expires',
@@ -12,10 +12,10 @@ const SENT = [
   'If-None-Match',
   'If-Range',
   'Range',
-]
+])
 
 /** What scripts may read of an answer. */
-const READ = [
+const READ = listed([
   ...HEADERS,
   'Upload-Expires',
   'Upload-Checksum',
@@ -27,7 +27,7 @@ const READ = [
   'Content-Length',
   'Content-Range',
   'ETag',
-]
+])
 
 /** For every answer, errors and downloads included: without them a script cannot even read the status. */
 export function corsHeaders(options: ServerOptions, origin: string | undefined): ReplyHeaders {
@@ -59,17 +59,20 @@ function allowedOrigin(options: ServerOptions, origin: string | undefined): stri
   return allowedOrigins[0] ?? null
 }
 
-/** Without additions, which is the rule, it is the same for every answer. */
-const joined = new Map<readonly string[], string>()
-
-function join(names: readonly string[], more: readonly string[] = []): string {
-  const known = more.length === 0 ? joined.get(names) : undefined
-  if (known !== undefined) return known
-  const text = unite(names, more)
-  if (more.length === 0) joined.set(names, text)
-  return text
+/** Without additions, which is the rule, the text is the same for every answer. */
+interface Names {
+  readonly names: readonly string[]
+  readonly text: string
 }
 
-function unite(names: readonly string[], more: readonly string[]): string {
-  return [...new Map([...names, ...more].map((name) => [name.toLowerCase(), name])).values()].join(', ')
+function listed(names: readonly string[]): Names {
+  return { names, text: unite(names) }
+}
+
+function join({ names, text }: Names, more: readonly string[] = []): string {
+  return more.length === 0 ? text : unite([...names, ...more])
+}
+
+function unite(names: readonly string[]): string {
+  return [...new Map(names.map((name) => [name.toLowerCase(), name])).values()].join(', ')
 }

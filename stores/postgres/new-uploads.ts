@@ -1,8 +1,8 @@
 import type { Blob } from '../../src/upload/blob.js'
 import type { UploadDraft } from '../../src/upload/ports.js'
-import type { Upload, UploadProtocol, UploadStatus } from '../../src/upload/upload.js'
+import type { Upload, UploadProtocol } from '../../src/upload/upload.js'
 import type { Database, Transaction } from './database.js'
-import { milliseconds } from './rows.js'
+import { milliseconds, toUpload, type UploadRow } from './rows.js'
 
 /** An upload to be recorded: with bytes that lie in a blob already, or without any. */
 export interface NewUpload {
@@ -13,13 +13,7 @@ export interface NewUpload {
 /** How long uploads of a protocol may rest, as an interval; null: for ever. */
 export type Expirations = Readonly<Record<UploadProtocol, string | null>>
 
-interface MadeRow {
-  readonly id: string
-  readonly status: UploadStatus
-  readonly created_at: number
-  readonly completed_at: number | null
-  readonly expires_at: number | null
-}
+type MadeRow = Pick<UploadRow, 'id' | 'status' | 'created_at' | 'completed_at' | 'expires_at'>
 
 /**
  * Records new uploads, all of them in one statement: null for each whose blob is of an epoch that has lapsed. The key
@@ -82,21 +76,13 @@ function statement(s: string): string {
 }
 
 function asUpload({ draft, content }: NewUpload, row: MadeRow): Upload {
-  const date = (at: number | null) => (at === null ? null : new Date(at))
-  return {
-    id: draft.id,
-    owner: draft.owner,
-    kind: draft.kind,
-    protocol: draft.protocol,
-    length: draft.length,
-    offset: content?.stored ?? 0,
-    metadata: draft.metadata,
-    filename: draft.filename,
-    status: row.status,
-    digest: null,
-    createdAt: new Date(row.created_at),
-    completedAt: date(row.completed_at),
-    expiresAt: date(row.expires_at),
-    partNames: null,
-  }
+  const offset = content?.stored ?? 0
+  return toUpload({
+    ...draft,
+    ...row,
+    offset,
+    digest_algorithm: null,
+    digest_bytes: null,
+    part_names: null,
+  })
 }

@@ -1,5 +1,4 @@
-import { curlAll, expectStatus } from '../load/curl.mjs'
-import { begin, finish } from '../load/frago.mjs'
+import { begin, finish, putChunks } from '../load/frago.mjs'
 import { spread } from '../measure/spread.mjs'
 
 const BYTES = 2 * 1024 * 1024
@@ -13,20 +12,9 @@ export async function uploadChunked({ frago }, files, uploads) {
   const finishTimes = []
   for (let count = 0; count < uploads; count++) {
     const upload = await begin(frago, `${performance.now()}.bin`, BYTES)
-    chunkTimes.push(...(await put(upload, chunks)))
+    const answers = await putChunks(upload, chunks, BYTES)
+    chunkTimes.push(...answers.map(({ seconds }) => seconds * 1000))
     finishTimes.push((await finish(upload, digest)) * 1000)
   }
   return { chunk: spread(chunkTimes).median, finish: spread(finishTimes).median }
-}
-
-async function put(upload, chunks) {
-  const answers = await curlAll(
-    chunks.map(({ path, start, stop }) => ({
-      method: 'PUT',
-      url: upload,
-      headers: { 'Content-Range': `bytes ${start}-${stop - 1}/${BYTES}` },
-      form: `file=@${path}`,
-    })),
-  )
-  return answers.map((answer) => expectStatus(answer, 200).seconds * 1000)
 }

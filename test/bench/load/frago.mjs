@@ -13,7 +13,7 @@ export async function sendChunks(upload, chunks, size, { clients, rate }) {
   const shares = Array.from({ length: clients }, (_, client) =>
     chunks.filter((_, index) => index % clients === client),
   )
-  await Promise.all(shares.map((share) => sendShare(upload, share, size, rate)))
+  await Promise.all(shares.map((share) => putChunks(upload, share, size, rate)))
 }
 
 /** Resolves with the seconds it took. */
@@ -22,7 +22,8 @@ export async function finish(upload, digest) {
   return seconds
 }
 
-async function sendShare(upload, chunks, size, rate) {
+/** One after the other over one connection. Resolves with the answers; rejects when one is not a 200. */
+export async function putChunks(upload, chunks, size, rate) {
   const answers = await curlAll(
     chunks.map(({ path, start, stop }) => ({
       method: 'PUT',
@@ -32,7 +33,7 @@ async function sendShare(upload, chunks, size, rate) {
       rate,
     })),
   )
-  for (const answer of answers) expectStatus(answer, 200)
+  return answers.map((answer) => expectStatus(answer, 200))
 }
 
 async function post(url, fields) {
