@@ -7,7 +7,7 @@ import { retract } from './retract.js'
 const BATCH = 250
 
 /** Uploads that end in one statement: of frago each may have 10,000 ranges, which go with it. */
-const EXPIRED_AT_ONCE = 100
+const EXPIRED_AT_ONCE = 200
 
 export interface Swept {
   readonly expired: number
@@ -30,14 +30,21 @@ export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept
   return { expired, removedBlobs, removedFiles }
 }
 
+/** The bytes of one batch go while the database ends the next: neither waits for the other, and no more than one batch is behind. */
 async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> {
   let count = 0
-  while (!signal?.aborted) {
-    const due = await engine.registry.expireDue(EXPIRED_AT_ONCE)
-    for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
-    await discard(engine, due.unreferenced)
-    count += due.uploads.length
-    if (due.uploads.length === 0) break
+  let removing: Promise<unknown> = Promise.resolve()
+  try {
+    while (!signal?.aborted) {
+      const due = await engine.registry.expireDue(EXPIRED_AT_ONCE)
+      for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
+      await removing
+      removing = discard(engine, due.unreferenced)
+      count += due.uploads.length
+      if (due.uploads.length === 0) break
+    }
+  } finally {
+    await removing
   }
   return count
 }

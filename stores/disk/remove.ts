@@ -13,8 +13,8 @@ export async function remove(files: BlobFiles, blob: Blob): Promise<void> {
     // An absent directory holds no name that could come back.
     if (!hasCode(error, 'ENOENT')) throw storageError(error)
   }
-  // Where this process makes files it would only have to make the directory again, and sync it.
-  if (files.directories.isKnown(path.fanOut)) return
+  // In the epoch in which this process makes files it would only have to make the directory again, and sync it.
+  if (files.directories.isKnown(path.epoch)) return
   if (await removeEmpty(path.fanOut)) await removeEmpty(path.epoch)
 }
 

@@ -1,8 +1,10 @@
 /**
  * The benchmark: Tributary beside its peers, in turns, with load from C programs. README: BENCHMARKS.md. Needs a build.
  *
- *   npm run bench -- [--size smoke|full] [--only work,work] [--peers name,name] [--rounds N] [--write] [--json FILE]
+ *   npm run bench -- [--size smoke|full] [--only work,work] [--peers name,name] [--rounds N] [--profile] [--write] [--json FILE]
  *                    [--tools DIR] [--scratch DIR]
+ *
+ * --profile lets Tributary run once more at the end of each work, watched by Node's profiler, and shows where its time goes.
  *
  * Exit status: 0; 1 when something broke, the rest of the run nevertheless done; 2 for flags or circumstances that cannot work.
  */
@@ -87,6 +89,7 @@ function parse(argv) {
     peers: chosen('--peers', values.peers, peers),
     tools: resolve(values.tools ?? join(cache, 'tributary-bench')),
     scratch: resolve(values.scratch ?? tmpdir()),
+    profile: values.profile,
     write: values.write,
     json: values.json,
     command: ['npm run bench', ...said(values)].join(' '),
@@ -98,6 +101,7 @@ function flags(args) {
   const options = {
     size: { type: 'string', default: 'full' },
     write: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
     ...{ only: text, peers: text, rounds: text, json: text, tools: text, scratch: text },
   }
   try {
@@ -108,9 +112,10 @@ function flags(args) {
 }
 
 /** The flags that say what was measured, for whoever wants to repeat it; not where on this machine. */
-function said({ size, only, peers, rounds }) {
+function said({ size, only, peers, rounds, profile }) {
   const given = Object.entries({ size: size === 'full' ? undefined : size, only, peers, rounds })
   const words = given.filter(([, value]) => value !== undefined).map(([name, value]) => `--${name} ${value}`)
+  if (profile) words.push('--profile')
   return words.length === 0 ? [] : ['--', ...words]
 }
 
@@ -174,8 +179,16 @@ async function prepare({ peers, tools }, todo, run) {
 }
 
 async function result(work, { options, prepared, files, scratch, run }) {
-  const { size, tools } = options
-  const turns = { size: work.sizes[size], files, tools, scratch, say, interrupted: interruption.signal }
+  const { size, tools, profile } = options
+  const turns = {
+    profile,
+    size: work.sizes[size],
+    files,
+    tools,
+    scratch,
+    say,
+    interrupted: interruption.signal,
+  }
   const { lanes, failures } = await runWork(work, lanesOf(work, prepared), {
     ...turns,
     ...roundsOf(work, options),
@@ -206,7 +219,7 @@ function plain({ results, ...run }) {
       work: work.name,
       unit: work.unit,
       better: work.better,
-      lanes: lanes.map(({ as, peer, samples }) => ({ as, peer: peer?.name, samples })),
+      lanes: lanes.map(({ as, peer, samples, profile }) => ({ as, peer: peer?.name, samples, profile })),
       verdicts,
     })),
   }

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { profiled } from '../profile/profiled.mjs'
 import { takeTurn } from './turn.mjs'
 
 /**
@@ -7,9 +8,10 @@ import { takeTurn } from './turn.mjs'
  * lane that fails is out for the rest of this work; the others go on.
  *
  * @param warmUp whether to begin with a round that does not count
+ * @param profile whether Tributary is to run once more at the end, with a profiler
  * @returns the lanes with their samples, by round, and what failed
  */
-export async function runWork(work, lanes, { rounds, warmUp, scratch, say, interrupted, ...given }) {
+export async function runWork(work, lanes, { rounds, warmUp, profile, scratch, say, interrupted, ...given }) {
   const results = lanes.map((lane) => ({ ...lane, samples: [] }))
   const failures = []
   const failed = new Set()
@@ -29,6 +31,21 @@ export async function runWork(work, lanes, { rounds, warmUp, scratch, say, inter
         failed.add(lane)
         failures.push({ work: work.name, lane: lane.as, message: error.message })
         say(`${work.name}, ${roundName(round, rounds)}: ${lane.as} FAILED: ${error.stack}`)
+      }
+    }
+  }
+  if (profile && work.profiles) {
+    for (const lane of results.filter(({ peer }) => peer?.isProfiled)) {
+      if (failed.has(lane)) continue
+      interrupted.throwIfAborted()
+      say(`${work.name}, once more with a profiler: ${lane.as}`)
+      const directory = join(scratch, `turn-${work.name}-profiled-${results.indexOf(lane)}`)
+      try {
+        lane.profile = await profiled(scratch, (watch) =>
+          takeTurn(work, lane, { ...given, directory, watch }),
+        )
+      } catch (error) {
+        failures.push({ work: work.name, lane: `${lane.as}, profiled`, message: error.message })
       }
     }
   }

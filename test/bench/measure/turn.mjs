@@ -2,17 +2,25 @@ import { mkdir, rm } from 'node:fs/promises'
 import { program } from '../load/program.mjs'
 import { metered } from './meter.mjs'
 import { isRunning } from './process-tree.mjs'
+import { touchMemory } from './touch-memory.mjs'
 
 /**
  * One lane of a work, once: on a server and a directory of its own, so that nobody finds what another left, and with nothing left
  * to write to the disk afterwards, so that nobody pays for his predecessor.
+ *
+ * @param watch { nodeFlags, around } of a turn that is watched (profile/profiled.mjs) instead of metered
  */
-export async function takeTurn(work, lane, { size, files, tools, directory }) {
+export async function takeTurn(work, lane, { size, files, tools, directory, watch }) {
   await mkdir(directory)
   try {
     const given = { lane, peer: lane.peer, size, files, tools, directory }
-    if (work.bare || lane.peer === undefined) return await work.measure(given)
-    return await onServer(lane, { tools, directory }, (running) => work.measure({ ...given, running }))
+    const measure = async (running) => work.measure({ ...given, ...(running && { running }) })
+    const ready = () => work.fills && touchMemory(directory, work.fills(size))
+    if (work.bare || lane.peer === undefined) {
+      await ready()
+      return await measure()
+    }
+    return await onServer(lane, { tools, directory, watch, ready }, measure)
   } finally {
     if (!work.keeps) await rm(directory, { recursive: true, force: true })
     await settle()
@@ -24,10 +32,12 @@ export async function settle() {
   await program('sync', []).catch(() => undefined)
 }
 
-async function onServer({ peer, env }, { tools, directory }, work) {
-  const running = await peer.start({ tools, directory, env })
+async function onServer({ peer, env }, { tools, directory, watch, ready }, work) {
+  const running = await peer.start({ tools, directory, env, nodeFlags: watch?.nodeFlags })
+  const look = watch?.around ?? metered
   try {
-    return await metered(running, () => work(running))
+    await ready()
+    return await look(running, () => work(running))
   } catch (error) {
     if (running.roots.every(isRunning)) throw error
     throw new Error(`its server died in the middle (${error.message})`, { cause: error })

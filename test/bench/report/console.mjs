@@ -1,8 +1,11 @@
+import { profileTable } from './profiles.mjs'
 import { workTable } from './tables.mjs'
 import { targetRows } from './targets.mjs'
 
 export function workText(result, size) {
-  return `\n${titleOf(result.work, size)}\n${aligned(workTable(result))}\n`
+  const profiles = profileTable(result)
+  const more = profiles === undefined ? '' : `\n${aligned(profiles)}\n`
+  return `\n${titleOf(result.work, size)}\n${aligned(workTable(result))}\n${more}`
 }
 
 export function targetsText(run) {

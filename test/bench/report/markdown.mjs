@@ -1,9 +1,12 @@
 import { titleOf } from './console.mjs'
+import { profileTable } from './profiles.mjs'
 import { markdownTable, workTable } from './tables.mjs'
 import { targetRows } from './targets.mjs'
 
 const BEGIN = '<!-- results -->'
 const END = '<!-- /results -->'
+const PROFILED =
+  'Where the processor time of Tributary goes, seen once more with `node --cpu-prof`, which costs some itself. The parts are those of the main thread.'
 
 /** The document with everything between its marks made anew. What was written by hand around them stays. */
 export function withResults(document, run) {
@@ -34,7 +37,13 @@ function targets(run) {
 function section(result, size) {
   const { work } = result
   const notes = work.notes === undefined ? [] : [work.notes]
-  return [`### ${titleOf(work, size)}`, ...notes, markdownTable(workTable(result))].join('\n\n')
+  const profiles = profileTable(result)
+  return [
+    `### ${titleOf(work, size)}`,
+    ...notes,
+    markdownTable(workTable(result)),
+    ...(profiles === undefined ? [] : [PROFILED, markdownTable(profiles)]),
+  ].join('\n\n')
 }
 
 function leftOut({ skipped, failures }) {

@@ -8,7 +8,9 @@ export const checksummed = {
   title: ({ bytes }) => `Checksums: PATCH of ${bytes / MIB} MiB with Upload-Checksum`,
   unit: 'MiB/s',
   better: 'more',
+  profiles: true,
   needs: ['curl'],
+  fills: ({ bytes }) => bytes,
   sizes: { smoke: { bytes: 64 * MIB }, full: { bytes: 1024 * MIB } },
   peers: [
     { as: 'tributary', peer: 'tributary', title: 'Tributary, without' },

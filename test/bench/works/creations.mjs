@@ -8,6 +8,7 @@ export const creations = {
   notes: 'wrk; an answer other than 201 is a failure.',
   unit: 'requests/s',
   better: 'more',
+  profiles: true,
   needs: ['wrk'],
   // Until the end: ext4 gives out no inode that was freed in the last minutes, and to look past thousands of them made
   // creating a file take four times as long for whoever came next.

@@ -17,6 +17,7 @@ export const fragoChunks = {
   unit: 's',
   better: 'less',
   needs: ['curl', 'md5sum'],
+  fills: ({ bytes }) => bytes,
   sizes: { smoke: { bytes: 64 * MIB, chunk: 4 * MIB }, full: { bytes: 1024 * MIB, chunk: 8 * MIB } },
   peers: [
     'tributary',

@@ -13,6 +13,7 @@ export const heads = {
     'ratios are nearer to 1 than those of the servers alone; the CPU time says more.',
   unit: 'requests/s',
   better: 'more',
+  profiles: true,
   needs: ['curl'],
   sizes: { smoke: { each: 20 }, full: { each: 600 } },
   peers: ['tributary', 'tributary-strict', 'tusd', 'rustus', 'tus-server'],

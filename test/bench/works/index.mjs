@@ -22,6 +22,8 @@ import { start } from './start.mjs'
  * @property {{ smoke: object, full: object }} sizes
  * @property {(string | Lane)[]} peers  who takes turns, see measure/lanes.mjs; others are compared to the lane 'tributary'
  * @property {number} [rounds]        most rounds of it, and none to warm up: one that takes long, or has rounds of its own
+ * @property {boolean} [profiles]     whether a look at where the time goes is worth a turn; needs bytes or requests in the sample
+ * @property {(size: object) => number} [fills]  bytes that a turn of it puts into files, see measure/touch-memory.mjs
  * @property {boolean} [bare]         starts its servers itself
  * @property {Record<string, string>} [columns]  titles of the extras that are shown
  * @property {(turn: Turn) => Promise<Sample>} measure

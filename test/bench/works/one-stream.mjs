@@ -10,7 +10,9 @@ export const oneStream = {
     'curl sends a file in one PATCH (PUT to nginx and the sink). Its own clock counts; the creation before it does not.',
   unit: 'MiB/s',
   better: 'more',
+  profiles: true,
   needs: ['curl'],
+  fills: ({ bytes }) => bytes,
   sizes: { smoke: { bytes: 64 * MIB }, full: { bytes: 1024 * MIB } },
   peers: ['tributary', 'tributary-strict', 'tusd', 'rustus', 'tus-server', 'nginx', 'sink', 'dd'],
 
