@@ -3,6 +3,10 @@
  * called them, so that a `writev` is a file's or a socket's.
  */
 const KINDS = [
+  [
+    'log',
+    /\/node_modules\/(pino|sonic-boom|quick-format-unescaped|safe-stable-stringify)\/|\/dist\/src\/http\/log-requests/,
+  ],
   ['files', /node:(fs|internal\/fs)|\/dist\/stores\/disk\//],
   [
     'database client',
@@ -18,16 +22,16 @@ const KINDS = [
 ]
 
 /** Names that V8 gives to what is no function. What it calls a program is all that runs between two calls into JavaScript. */
-const SPECIAL = {
-  '(garbage collector)': 'garbage collection',
-  '(program)': 'kernel and libuv',
-  '(idle)': 'idle',
-}
+const SPECIAL = new Map([
+  ['(garbage collector)', 'garbage collection'],
+  ['(program)', 'kernel and libuv'],
+  ['(idle)', 'idle'],
+])
 
 const REST = 'Node otherwise'
 
 export function kindOf({ functionName, url }, callersKind) {
-  const special = SPECIAL[functionName]
+  const special = SPECIAL.get(functionName)
   if (special !== undefined) return special
   if (url === '') return callersKind ?? REST
   return KINDS.find(([, pattern]) => pattern.test(url))?.[0] ?? REST
