@@ -8,6 +8,8 @@ import * as chunkRecords from './0006_chunk_records.js'
 import * as finishing from './0007_finishing.js'
 import * as plans from './0008_plans.js'
 import * as sweeping from './0009_sweeping.js'
+import * as segments from './0010_segments.js'
+import * as relocation from './0011_relocation.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -26,4 +28,6 @@ export const migrations: readonly Migration[] = [
   { name: '0007_finishing', up: finishing.up },
   { name: '0008_plans', up: plans.up },
   { name: '0009_sweeping', up: sweeping.up },
+  { name: '0010_segments', up: segments.up },
+  { name: '0011_relocation', up: relocation.up },
 ]

@@ -1,6 +1,7 @@
 import { type AuthenticationConfig, readAuthentication } from './config/authentication.js'
 import { type Command, parseCommandLine } from './config/command-line.js'
 import { type FragoConfig, readFrago } from './config/frago.js'
+import { type ObjectsConfig, readObjects } from './config/objects.js'
 import { type PathsConfig, readPaths } from './config/paths.js'
 import { ConfigError } from './config/problem.js'
 import { type Environment, SettingsReader } from './config/reader.js'
@@ -12,6 +13,7 @@ export type { AuthenticationConfig, IdentifierMode, TokenSetting } from './confi
 export { parseCommandLine } from './config/command-line.js'
 export type { FragoConfig } from './config/frago.js'
 export { helpText } from './config/help.js'
+export type { ObjectsConfig } from './config/objects.js'
 export type { PathsConfig } from './config/paths.js'
 export { ConfigError } from './config/problem.js'
 export type { Environment } from './config/reader.js'
@@ -32,8 +34,10 @@ export interface Config extends PathsConfig, AuthenticationConfig, FragoConfig, 
   readonly databaseDirectUrl: string | null
   /** DATABASE_SCHEMA. Default `tributary`. Changing it later leaves the uploads behind in the old schema. */
   readonly databaseSchema: string
-  /** STORE. Default and only choice: `disk`. */
-  readonly store: 'disk'
+  /** STORE. Default `disk`. */
+  readonly store: 'disk' | 's3'
+  /** S3_*: where objects are kept. Null with `disk`. */
+  readonly objects: ObjectsConfig | null
   /** DURABILITY. Default `strict`: bytes are synced before they are acknowledged. `relaxed` leaves that to the system. */
   readonly durability: 'strict' | 'relaxed'
   /** ASSEMBLY. Default `background`. `inline` keeps the client waiting for the copy, `never` keeps the parts' files. */
@@ -66,7 +70,7 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
     databaseUrl: reader.read('DATABASE_URL', value.databaseUrl, null),
     databaseDirectUrl: reader.read('DATABASE_DIRECT_URL', value.databaseUrl, null),
     databaseSchema: reader.read('DATABASE_SCHEMA', value.schema),
-    store: reader.read('STORE', value.store),
+    store: reader.read('STORE', value.oneOf('disk', 's3')),
     durability: reader.read('DURABILITY', value.oneOf('strict', 'relaxed')),
     assembly: reader.read('ASSEMBLY', value.oneOf('background', 'inline', 'never')),
     expiration: reader.read('EXPIRATION', value.expiration),
@@ -78,6 +82,7 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
     reader.problem('DATABASE_DIRECT_URL', 'is only of use together with DATABASE_URL')
   }
   const workers = readWorkers(reader, { command, ...general })
+  const objects = readObjects(reader, general.store)
   const paths = readPaths(reader)
   const authentication = readAuthentication(reader)
   const frago = readFrago(reader, general)
@@ -85,7 +90,16 @@ export function parseConfig(env: Environment, argv: readonly string[]): Config {
   readStrangers(reader)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
   const warnings = Object.freeze([...reader.warnings])
-  return Object.freeze({ command, ...general, ...workers, ...paths, ...authentication, ...frago, warnings })
+  return Object.freeze({
+    command,
+    ...general,
+    objects,
+    ...workers,
+    ...paths,
+    ...authentication,
+    ...frago,
+    warnings,
+  })
 }
 
 /** A namespace of frago's is ours alone; the others may mean something to another program. */

@@ -14,6 +14,7 @@ import { whenThereIsRoom } from './command/room-for-connections.js'
 import { SupervisedDatabase } from './command/supervised-database.js'
 import type { Teardown } from './command/teardown.js'
 import type { Config } from './config.js'
+import { openObjects } from './open-objects.js'
 import { type Engine, makeEngine } from './upload/engine.js'
 import type { Logger } from './upload/log.js'
 import type { ByteStore, Publisher } from './upload/ports.js'
@@ -55,7 +56,7 @@ export interface OpenedEngine {
 }
 
 /** Most time each of these may take to end, in ms. */
-const LIMITS = { digests: 2_000, registry: 5_000, database: 10_000 }
+const LIMITS = { digests: 2_000, objects: 1_000, registry: 5_000, database: 10_000 }
 
 /** Database, registry and byte store, each ended by the teardown. Null when it was to be given up meanwhile. */
 export async function openEngine(
@@ -67,10 +68,7 @@ export async function openEngine(
   if (stop.aborted) return null
   const postgres = await onDatabase(config, () => open(opening, connection, overrides))
   teardown.add('the work with the database', LIMITS.registry, () => postgres.close())
-  const store =
-    overrides.bytes === undefined
-      ? await openDisk(opening, overrides)
-      : { bytes: overrides.bytes, publisher: null }
+  const store = await openStore(opening, overrides, postgres)
   if (stop.aborted) return null
   const { maxSize, assembly, retainPublished } = config
   const followed = config.doChecksum ? config.checksumType : null
@@ -131,6 +129,20 @@ function open(
     ...(onUploadRow && { onUploadRow }),
     log,
   })
+}
+
+/** Finished files appear under their names on a disk only. */
+async function openStore(
+  opening: Opening,
+  overrides: EngineOverrides,
+  { database, registry }: OpenPostgres,
+): Promise<{ bytes: ByteStore; publisher: Publisher | null }> {
+  const { objects } = opening.config
+  if (overrides.bytes !== undefined) return { bytes: overrides.bytes, publisher: null }
+  if (objects === null) return openDisk(opening, overrides)
+  const bytes = await openObjects(objects, { database, epoch: () => registry.epoch })
+  opening.teardown.add('the connections to S3', LIMITS.objects, async () => bytes.close())
+  return { bytes, publisher: null }
 }
 
 async function openDisk(

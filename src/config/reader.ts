@@ -2,7 +2,7 @@ import { Problem } from './problem.js'
 import { LATER_SETTINGS, SETTINGS, type Setting, type SettingName } from './settings.js'
 
 /** How settings begin that would protect, place or keep something: mistyped, they would be missed too late. */
-const OURS = /^(?:CHUNKED_UPLOADER_|AUTH_TOKEN|JWT_|FRAGO_PATH|RETAIN_)/
+const OURS = /^(?:CHUNKED_UPLOADER_|AUTH_TOKEN|JWT_|FRAGO_PATH|RETAIN_|S3_)/
 
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -55,7 +55,39 @@ export const SETTINGS = [
   {
     name: 'STORE',
     default: 'disk',
-    description: 'Where bytes are kept: `disk`. (`s3` is not available yet.)',
+    description:
+      'Where bytes are kept: `disk`, or `s3`: in a bucket of S3 or of anything that speaks its protocol. Credentials come from `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and whatever else the AWS SDK looks for.',
+  },
+  {
+    name: 'S3_BUCKET',
+    default: null,
+    unset: 'none; needed with `STORE=s3`',
+    description: 'The bucket. It must be there.',
+  },
+  {
+    name: 'S3_ENDPOINT',
+    default: null,
+    unset: 'AWS',
+    description: 'URL of the provider, such as `http://minio:9000`.',
+  },
+  {
+    name: 'S3_REGION',
+    default: null,
+    unset: '`AWS_REGION`; `us-east-1` with S3_ENDPOINT',
+    description: 'Region of the bucket.',
+  },
+  {
+    name: 'S3_PREFIX',
+    default: 'tributary/',
+    empty: 'none',
+    description:
+      'How all keys begin, ending in `/`; nothing else in the bucket is listed, read or removed. Each database needs its own. `none`: the bucket is for this alone.',
+  },
+  {
+    name: 'S3_MAX_PARTS',
+    default: '10000',
+    description:
+      'Most parts of a multipart upload, where the provider allows fewer than S3 (Scaleway: 1000).',
   },
   { name: 'TUS_PATH', default: '/files', description: 'Path at which tus clients create uploads.' },
   {
@@ -188,16 +220,11 @@ interface LaterSetting {
 const HOOK =
   'has no counterpart here: a model of your own is the hook onUploadRow of openTributary, which runs in the ' +
   'transaction of the upload’s row; unset it'
-const NOT_YET = 'is not available yet and has no effect'
 
 /** Names that have a meaning elsewhere, or will have one. None of them is ignored in silence. */
 export const LATER_SETTINGS: readonly LaterSetting[] = [
   { name: 'CHUNKED_UPLOADER_CHUNK_MODEL', when: 'stop', because: HOOK },
   { name: 'CHUNKED_UPLOADER_UPLOAD_MODEL', when: 'stop', because: HOOK },
-  { name: 'S3_ENDPOINT', when: 'warn', because: NOT_YET },
-  { name: 'S3_REGION', when: 'warn', because: NOT_YET },
-  { name: 'S3_BUCKET', when: 'warn', because: NOT_YET },
-  { name: 'S3_PREFIX', when: 'warn', because: NOT_YET },
 ]
 
 /** `DATA_DIR` → `--data-dir`. */

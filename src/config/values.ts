@@ -41,11 +41,6 @@ export function schema(text: string): string {
   return text
 }
 
-export function store(text: string): 'disk' {
-  if (text === 's3') throw new Problem('s3 is not available yet; leave STORE unset, or set it to disk')
-  return oneOf('disk')(text)
-}
-
 export function oneOf<Word extends string>(...words: readonly Word[]): (text: string) => Word {
   return (text) => {
     const word = words.find((candidate) => candidate === text)

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Blob, Extent } from './blob.js'
+import type { Subject } from './segment.js'
 
 export interface WriteOptions {
   /** Most bytes to take from the source. One byte more ends the write with `ended: 'limit'`. */
@@ -8,6 +9,8 @@ export interface WriteOptions {
   readonly fresh: boolean
   /** Ends the write early; what arrived is kept. */
   readonly signal?: AbortSignal
+  /** Of what upload the bytes are, where no row says that yet. Stores whose blobs say nothing of themselves need none. */
+  readonly subject?: Subject
   /** Sees every byte once, in order, before it is stored. */
   readonly observe?: (bytes: Buffer) => void
   /**
@@ -40,6 +43,18 @@ export interface BlobWrite {
 export interface LocalFiles {
   /** Path of the blob's file, whether it is there or not. Byte n of the blob is byte n of the file. */
   pathOf(blob: Blob): string
+}
+
+/** What a byte store may have besides, that only appends to blobs. */
+export interface AppendOnly {
+  /** Whether the next byte of a blob can go to `position`. Throws like `ByteStore`. */
+  canAppend(blob: Blob, position: number): Promise<boolean>
+}
+
+/** What a byte store may have besides, where one blob may lie in several places. */
+export interface ScatteredBlobs {
+  /** Whether it does. Throws like `ByteStore`. */
+  isScattered(blob: Blob): Promise<boolean>
 }
 
 /**

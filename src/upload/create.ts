@@ -63,7 +63,7 @@ async function bytesFirst(
   announced: number,
 ): Promise<Upload> {
   const blob: Blob = { id: draft.id, epoch: engine.registry.epoch }
-  const result = await storeFirst(engine, blob, body, announced)
+  const result = await storeFirst(engine, draft, blob, body, announced)
   if (result.ended === 'cut') {
     await discard(engine, [blob])
     throw abandoned()
@@ -88,6 +88,7 @@ async function bytesFirst(
 /** Stores the body and checks its digest; whatever fails leaves no blob behind. */
 async function storeFirst(
   engine: Engine,
+  draft: UploadDraft,
   blob: Blob,
   body: FirstBody,
   announced: number,
@@ -102,6 +103,7 @@ async function storeFirst(
     limit: announced,
     fresh: true,
     signal: body.signal,
+    subject: { filename: draft.filename, metadata: draft.metadata },
     ...(observe && { observe }),
   }).done
   try {

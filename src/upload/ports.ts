@@ -1,6 +1,14 @@
 /** The ports, and what is said through them, in one place for whoever implements or calls them. */
 export type { Assembly } from './assembly.js'
-export type { BlobWrite, ByteStore, LocalFiles, WriteOptions, WriteResult } from './byte-store.js'
+export type {
+  AppendOnly,
+  BlobWrite,
+  ByteStore,
+  LocalFiles,
+  ScatteredBlobs,
+  WriteOptions,
+  WriteResult,
+} from './byte-store.js'
 export type { Claim, ClaimRequest, Recorded, ReplacedChunk } from './claim.js'
 export type { CompleteOutcome, CompleteRequest } from './completion.js'
 export type { Hasher } from './digest.js'

@@ -52,11 +52,13 @@ export interface Received {
  * `storage_failed`; bytes that were recorded before the failure stay recorded in every case.
  */
 export async function receive(engine: Engine, request: ReceiveRequest): Promise<Received> {
-  const claim = await claimOrFinished(engine, request)
-  if (claim === null) return addNothing(engine, request)
+  const claimed = await claimOrFinished(engine, request)
+  if (claimed === null) return addNothing(engine, request)
+  let claim = claimed
   let digest: BodyDigest | null = null
   let open = true
   try {
+    claim = await whereBytesCanGo(engine, claim)
     digest = startDigest(engine, request, claim)
     const limit = roomFor(request, claim)
     const result = await store(engine, request, claim, { limit, digest })
@@ -88,6 +90,12 @@ async function claimOrFinished(engine: Engine, request: ReceiveRequest): Promise
     if (isUploadError(error) && error.code === 'upload_finished') return null
     throw error
   }
+}
+
+/** What a store only appends to may hold bytes that do not count, of a request whose digest did not fit, or be closed. */
+async function whereBytesCanGo({ bytes, registry }: Engine, claim: Claim): Promise<Claim> {
+  if (bytes.canAppend === undefined) return claim
+  return (await bytes.canAppend(claim.blob, claim.blobOffset)) ? claim : registry.relocate(claim)
 }
 
 /** A client that lost the answer to its last bytes sends an empty rest: that is success, once more. */

@@ -39,6 +39,12 @@ export interface UploadRegistry {
   claim(request: ClaimRequest): Promise<Claim | null>
 
   /**
+   * Has an appending claim go on in a fresh blob, because its own takes no bytes at that place. Nothing of the claim may have been
+   * stored. Throws `claim_lost` when the token no longer holds.
+   */
+  relocate(claim: Claim): Promise<Claim>
+
+  /**
    * Asks whoever holds some of `[start, stop)` of this upload, by default of all of it, to hand it back; writers beside
    * that range are left alone. Does not wait. False when nobody holds any.
    */
@@ -187,8 +193,11 @@ export interface UploadRegistry {
   /** Says that the leftover files of a retired epoch were swept. */
   epochSwept(epoch: number): Promise<void>
 
+  /** Has a complete upload wait to be assembled, be it a final or not. Does nothing where it waits already, or is gone. */
+  requestAssembly(id: UploadId): Promise<void>
+
   /**
-   * Takes one final that waits to be assembled, or whose assembler died: the given one, or any. Null when there
+   * Takes one upload that waits to be assembled, or whose assembler died: the given one, or any. Null when there
    * is none to take.
    */
   takeAssembly(id?: UploadId): Promise<Assembly | null>

@@ -26,18 +26,19 @@ export interface Segment {
   readonly start: number
   /** Of an open one: null. */
   readonly stop: number | null
-  readonly key: string
+  /** The epoch it was written under, and part of its address: what a dead epoch left without a row can be found and removed. */
+  readonly writer: number
   /** The multipart upload it comes from; null for an object that was put at once. */
   readonly uploadId: string | null
   /** Bytes of each part but the last; null like `uploadId`. */
   readonly partBytes: number | null
   readonly state: SegmentState
-  /** Whether its writer may still be at it. */
-  readonly written: boolean
+  /** Whether the lease of its writer holds, so that it may still be at it. */
+  readonly alive: boolean
 }
 
-/** What the final object says about itself. */
-export interface SegmentSubject {
+/** What an object may say of the upload that it holds bytes of. */
+export interface Subject {
   readonly filename: string | null
   /** `Upload-Metadata` of tus as it came; null where there is none. */
   readonly metadata: string | null
@@ -48,28 +49,16 @@ export interface SegmentSubject {
  * is one statement; any may throw `registry_unavailable`.
  */
 export interface SegmentLedger {
-  /** Under which this process writes at this moment. */
-  readonly epoch: number
-
-  /** What is known of the upload a blob belongs to; null before it has a row. */
-  subject(blob: Blob): Promise<SegmentSubject | null>
-
-  /** Whether a blob has any segment. */
-  has(blob: Blob): Promise<boolean>
+  /** What is known of the upload that a blob belongs to; null before it has a row. */
+  subject(blob: Blob): Promise<Subject | null>
 
   /**
-   * Records an object that is there. Segments of the blob that begin in `[segment.start, replaces)` held bytes that were
-   * never recorded: they are forgotten, and returned for their objects to be removed.
+   * Records an object that is there, or, with `uploadId`, a multipart upload that was begun. Returns the segments that an object
+   * covers: they held bytes that were never recorded, and may be removed.
    */
-  put(segment: NewSegment & { readonly stop: number }, replaces: number): Promise<readonly Segment[]>
+  add(segment: NewSegment): Promise<readonly Segment[]>
 
-  /** Records a multipart upload that was begun. Otherwise like `put`. */
-  open(
-    segment: NewSegment & { readonly uploadId: string; readonly partBytes: number },
-    replaces: number,
-  ): Promise<readonly Segment[]>
-
-  /** Records a part that is there. False when the segment is no longer open: the part then does not count. */
+  /** Records a part that is there. False when the segment is no longer open: then the part does not count. */
   addPart(id: string, part: SegmentPart): Promise<boolean>
 
   /** The parts so far, by number. */
@@ -77,34 +66,31 @@ export interface SegmentLedger {
 
   /**
    * Ends an open segment with those of its parts that have no gap before them; after that none is added. Null when there
-   * is none, and the segment is forgotten. A closing one answers the same again.
+   * are none, and the segment is forgotten. One that is ended already gets the same answer again.
    */
   close(id: string): Promise<Closed | null>
 
-  /** What a provider says of parts now, where that is no longer what it said before. */
-  correct(id: string, parts: readonly SegmentPart[]): Promise<void>
+  /** Says that a closing segment is an object now. Returns those that it covers, like `add`. */
+  seal(id: string): Promise<readonly Segment[]>
 
-  /** Says that a closing segment is an object now. `alone`: it is all that is left of its blob; returns the others. */
-  seal(id: string, alone: boolean): Promise<readonly Segment[]>
+  /** Up to `limit` segments written under an epoch, by id, after the given one; without those that an assembler goes on with. */
+  writtenBy(epoch: number, after: string | null, limit: number): Promise<readonly Segment[]>
 
   /** Segments that have or may have bytes of `[start, stop)`, the youngest first. */
   within(blob: Blob, start: number, stop: number): Promise<readonly Segment[]>
 
-  /** All of a blob. */
-  of(blob: Blob): Promise<readonly Segment[]>
-
   forget(ids: readonly string[]): Promise<void>
 
-  /** Of the given keys, those of segments. */
-  known(keys: readonly string[]): Promise<ReadonlySet<string>>
+  /** Of the given ids, those of segments. */
+  known(ids: readonly string[]): Promise<ReadonlySet<string>>
 }
 
-export interface NewSegment {
-  readonly id: string
-  readonly blob: Blob
-  readonly start: number
-  readonly key: string
-}
+/** An object that is put at once has its end and is sealed; one of parts gets both later. */
+export type NewSegment = Pick<Segment, 'id' | 'blob' | 'writer' | 'start'> &
+  (
+    | { readonly stop: number; readonly uploadId: null; readonly partBytes: null }
+    | { readonly stop: null; readonly uploadId: string; readonly partBytes: number }
+  )
 
 export interface Closed {
   readonly stop: number

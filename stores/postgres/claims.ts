@@ -85,6 +85,17 @@ export class Claims {
     }
   }
 
+  async relocate(claim: Claim): Promise<Claim> {
+    const blob = { id: randomUUID(), epoch: this.#lease.epoch }
+    const moved = await this.#database.value<boolean>(
+      'relocate',
+      `select ${this.#database.s}.relocate_claim(?, ?, ?) as value`,
+      [claim.token, blob.epoch, blob.id],
+    )
+    if (!moved) throw lost()
+    return { ...claim, blob, blobOffset: 0, fresh: true }
+  }
+
   async askToYield(id: UploadId, start = 0, stop: number | null = null): Promise<boolean> {
     const { s, channel } = this.#database
     const asked = await this.#database.rows(

@@ -129,6 +129,10 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#claims.claim(request)
   }
 
+  relocate(claim: Claim): Promise<Claim> {
+    return this.#claims.relocate(claim)
+  }
+
   askToYield(id: UploadId, start?: number, stop?: number | null): Promise<boolean> {
     return this.#claims.askToYield(id, start, stop)
   }
@@ -230,6 +234,10 @@ export class PostgresRegistry implements UploadRegistry {
 
   epochSwept(epoch: number): Promise<void> {
     return this.#leftovers.epochSwept(epoch)
+  }
+
+  requestAssembly(id: UploadId): Promise<void> {
+    return this.#assemblies.request(id)
   }
 
   takeAssembly(id?: UploadId): Promise<Assembly | null> {

@@ -3,11 +3,12 @@ import type { Readable } from 'node:stream'
 import type { DataStore } from '@tus/utils'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
-import type { BlobWrite, ByteStore, WriteOptions } from '../../src/upload/ports.js'
+import type { AppendOnly, BlobWrite, ByteStore, WriteOptions } from '../../src/upload/ports.js'
 import { assemble } from './assemble.js'
 import { type BlobSource, isReadable, type ReadableDataStore, readBlob } from './blob-read.js'
 import { BlobUploads } from './blob-uploads.js'
 import { TusBlobWrite } from './blob-write.js'
+import { isPlainFile } from './plain-file.js'
 import { Sealing } from './sealing.js'
 
 export type { ReadableDataStore } from './blob-read.js'
@@ -31,15 +32,14 @@ export interface TusByteStoreOptions {
  *   skipping what lies before them.
  * - S3Store and its like give nothing back before an upload's length is known. Such a blob is closed when it is first
  *   read, and takes no more bytes then; this concerns checksums in trailers, as those read what came back.
- * - Where a request ended with bytes that do not count (a checksum that did not fit), a store that cannot write
- *   over them refuses to go on with that upload, with `storage_failed`, unless they were its first.
+ * - Where a request ended with bytes that do not count (a checksum that did not fit), the upload goes on in another blob.
  * - FileStore keeps the reason of a failure to itself: a full disk is `storage_failed` there, not `storage_full`.
  * - Files that a killed process left without a row are not found again; there is no way to list them.
  *
  * The wrapped store must not expire uploads by itself (`expirationPeriodInMilliseconds`), because it takes every blob
  * for an unfinished upload.
  */
-export class TusByteStore implements ByteStore {
+export class TusByteStore implements ByteStore, AppendOnly {
   readonly #source: BlobSource
 
   /** Throws a TypeError for a store that cannot be read from, or that deletes by itself. */
@@ -76,6 +76,13 @@ export class TusByteStore implements ByteStore {
     options: Parameters<ByteStore['assemble']>[2],
   ): Promise<'done' | 'stopped'> {
     return assemble(this.#source, target, extents, options)
+  }
+
+  /** False where bytes lie beyond that do not count and cannot be written over, or where the store was read from. */
+  async canAppend(blob: Blob, position: number): Promise<boolean> {
+    const found = await this.#source.uploads.find(blob)
+    if (found === null || isPlainFile(found)) return true
+    return found.offset <= position && found.size === undefined
   }
 
   /** Always 0: a `DataStore` has no way to list its uploads. */

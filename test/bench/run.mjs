@@ -24,6 +24,7 @@ import { peers } from './peers/index.mjs'
 import { Missing } from './peers/missing.mjs'
 import { chart } from './report/chart.mjs'
 import { targetsText, workText } from './report/console.mjs'
+import { keep } from './report/kept.mjs'
 import { describeMachine } from './report/machine.mjs'
 import { withResults } from './report/markdown.mjs'
 import { works } from './works/index.mjs'
@@ -31,6 +32,7 @@ import { works } from './works/index.mjs'
 const ROOT = new URL('../../', import.meta.url)
 const DOCUMENT = fileURLToPath(new URL('BENCHMARKS.md', ROOT))
 const CHART = fileURLToPath(new URL('BENCHMARKS.svg', ROOT))
+const KEPT = fileURLToPath(new URL('results.json', import.meta.url))
 const BUILT = fileURLToPath(new URL('dist/src/main.js', ROOT))
 
 class Misuse extends Error {}
@@ -80,6 +82,8 @@ function parse(argv) {
   if (!Object.hasOwn(size, values.size)) throw new Misuse('--size is smoke or full')
   const rounds = Number(values.rounds ?? size[values.size].rounds)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Misuse('--rounds is a whole number from 1')
+  if (values.write && values.size !== 'full')
+    throw new Misuse('--write is for the full size: others say nothing')
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
   return {
     size: values.size,
@@ -207,8 +211,9 @@ function roundsOf(work, { rounds, warmUp }) {
 }
 
 async function publish(run) {
-  await writeFile(DOCUMENT, withResults(await readFile(DOCUMENT, 'utf8'), run))
-  await writeFile(CHART, chart(run))
+  const all = await keep(KEPT, run)
+  await writeFile(DOCUMENT, withResults(await readFile(DOCUMENT, 'utf8'), all))
+  await writeFile(CHART, chart(all))
 }
 
 /** What is measured and judged, without the code that did it. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { assembleContract } from './byte-store/assemble.js'
-import { durableContract } from './byte-store/durable.js'
+import { durableByPartsContract, durableContract } from './byte-store/durable.js'
 import { Fixture, type StoreUnderTest } from './byte-store/fixture.js'
 import { isLostContract } from './byte-store/is-lost.js'
 import { readContract } from './byte-store/read.js'
@@ -14,6 +14,8 @@ export type { StoreUnderTest } from './byte-store/fixture.js'
 export interface ByteStoreAbilities {
   /** Whether a write may begin anywhere, also where nothing is yet, while others write to the same blob. */
   readonly anyPosition: boolean
+  /** Whether each byte is stored soon after it came, and not only with those that fill its part. */
+  readonly byteByByte: boolean
 }
 
 /** What every `ByteStore` must do, wherever its bytes lie. `make` gives each test a fresh, empty store. */
@@ -29,7 +31,8 @@ export function byteStoreContract(
 
     writeContract(bytes)
     writeEndsEarlyContract(bytes)
-    durableContract(bytes)
+    if (abilities.byteByByte) durableContract(bytes)
+    else durableByPartsContract(bytes)
     readContract(bytes)
     removeContract(bytes)
     isLostContract(bytes)

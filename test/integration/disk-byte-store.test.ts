@@ -18,7 +18,7 @@ for (const durability of ['strict', 'relaxed'] as const) {
     const lose = ({ id, epoch }: Blob) => rm(join(directory, String(epoch), id.slice(0, 2), id))
     return { store, lose, close: () => rm(directory, { recursive: true }) }
   }
-  byteStoreContract(`DiskByteStore (${durability})`, make, { anyPosition: true })
+  byteStoreContract(`DiskByteStore (${durability})`, make, { anyPosition: true, byteByByte: true })
 }
 
 function put(store: DiskByteStore, blob: Blob, text: string) {

@@ -293,10 +293,13 @@ describe('of a store that only appends', () => {
     })
   })
 
-  test('bytes that do not count stop the upload', async () => {
+  test('bytes that do not count, or a look, leave no place to append to', async () => {
     const store = new TusByteStore(new AppendingStore())
     const target = blob()
     await put(store, target, 0, '012xyz')
+    expect([await store.canAppend(target, 3), await store.canAppend(target, 6)]).toEqual([false, true])
+    await get(store, target, 0, 6)
+    expect(await store.canAppend(target, 6)).toBe(false)
     expect(await put(store, target, 3, '34', { fresh: false })).toMatchObject({
       error: { code: 'storage_failed' },
     })

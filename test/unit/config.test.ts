@@ -29,6 +29,7 @@ describe('without any setting', () => {
       databaseDirectUrl: null,
       databaseSchema: 'tributary',
       store: 'disk',
+      objects: null,
       tusPath: '/files',
       fragoPaths: ['/api/upload', '/upload'],
       authTokens: null,
@@ -74,6 +75,11 @@ describe('every setting', () => {
     DATABASE_DIRECT_URL: ['postgresql://h/d', 'databaseDirectUrl', 'postgresql://h/d'],
     DATABASE_SCHEMA: ['_uploads2', 'databaseSchema', '_uploads2'],
     STORE: ['disk', 'store', 'disk'],
+    S3_BUCKET: ['my.uploads', 'objects.bucket', 'my.uploads'],
+    S3_ENDPOINT: ['http://minio:9000', 'objects.endpoint', 'http://minio:9000'],
+    S3_REGION: ['eu-central-1', 'objects.region', 'eu-central-1'],
+    S3_PREFIX: ['a/b_c/', 'objects.prefix', 'a/b_c/'],
+    S3_MAX_PARTS: ['1000', 'objects.maxParts', 1000],
     TUS_PATH: ['/a/b.c~d', 'tusPath', '/a/b.c~d'],
     FRAGO_PATHS: ['/v1/upload/, /u', 'fragoPaths', ['/v1/upload', '/u']],
     AUTH_TOKENS: ['/run/secrets/tokens', 'authTokens', { file: '/run/secrets/tokens' }],
@@ -99,7 +105,8 @@ describe('every setting', () => {
     '%s is read from its variable and from its flag, in both forms',
     (name) => {
       const [text, key, meaning] = examples[name]
-      const env = { DATABASE_URL: 'postgres://h/d' }
+      const objects = name.startsWith('S3_') ? { STORE: 's3', S3_BUCKET: 'uploads' } : {}
+      const env = { DATABASE_URL: 'postgres://h/d', ...objects }
       for (const config of [
         parseConfig({ ...env, [name]: text }, ['serve']),
         parseConfig(env, ['serve', flagOf(name), text]),
@@ -195,8 +202,8 @@ describe('what cannot work', () => {
       'postgres://[',
       'DATABASE_URL: must be a URL like postgres://user:password@host:5432/database',
     ],
-    ['STORE', 's3', 'STORE: s3 is not available yet; leave STORE unset, or set it to disk'],
-    ['STORE', 'tape', 'STORE: must be disk, got "tape"'],
+    ['STORE', 's3', 'S3_BUCKET: is needed with STORE=s3'],
+    ['STORE', 'tape', 'STORE: must be one of disk, s3, got "tape"'],
     [
       'TUS_PATH',
       '/healthz',
@@ -222,6 +229,25 @@ describe('what cannot work', () => {
       expect(problem, text).toMatch(new RegExp(`^${name}: must be .*, got `))
       expect(more).toEqual([])
     }
+  })
+
+  it.each([
+    ['S3_BUCKET', ['a', 'has space', '-x', 'x'.repeat(64)]],
+    ['S3_REGION', ['eu central']],
+    ['S3_PREFIX', ['uploads', '/uploads/', 'a//', '../', 'ü/']],
+    ['S3_MAX_PARTS', ['1', '10001', 'many']],
+  ])('%s refuses %j', (name, texts) => {
+    for (const text of texts) {
+      const problems = problemsOf({ STORE: 's3', S3_BUCKET: 'uploads', [name]: text })
+      expect(problems, text).toEqual([expect.stringMatching(new RegExp(`^${name}: must be .*, got `))])
+    }
+  })
+
+  it('is an endpoint with credentials, which it does not repeat', () => {
+    const url = 'https://me:hunter2@s3.example.com'
+    const problems = problemsOf({ STORE: 's3', S3_BUCKET: 'uploads', S3_ENDPOINT: url })
+    expect(problems).toHaveLength(1)
+    expect(problems.join()).not.toContain('hunter2')
   })
 
   it('is told all at once, and never with a password', () => {

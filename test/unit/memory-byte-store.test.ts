@@ -7,4 +7,4 @@ const make = async () => {
   return { store, lose: (blob: Blob) => store.remove(blob), close: async () => undefined }
 }
 
-byteStoreContract('MemoryByteStore', make, { anyPosition: true })
+byteStoreContract('MemoryByteStore', make, { anyPosition: true, byteByByte: true })

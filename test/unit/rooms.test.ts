@@ -57,7 +57,7 @@ const ROOMS: readonly Room[] = [
   },
   // The composition root, for the command and for whoever embeds the server.
   {
-    files: /^src\/(main|index|serve|tributary|open-engine)\.ts$/,
+    files: /^src\/(main|index|serve|tributary|open-engine|open-objects)\.ts$/,
     ours: ANYTHING,
     packages: ['knex', 'koa'],
   },

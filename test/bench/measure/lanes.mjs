@@ -6,6 +6,8 @@
  *   { as: 'tributary sha1', peer: 'tributary', title: 'Tributary, SHA-1', env: { … } }
  *   { as: 'md5sum', title: 'md5sum' }
  *
+ * `env` are settings of its server, `nodeFlags` flags of the Node.js that runs it.
+ *
  * @param prepared the peers that can be had, by name
  */
 export function lanesOf(work, prepared) {

@@ -32,8 +32,8 @@ export async function settle() {
   await program('sync', []).catch(() => undefined)
 }
 
-async function onServer({ peer, env }, { tools, directory, watch, ready }, work) {
-  const running = await peer.start({ tools, directory, env, nodeFlags: watch?.nodeFlags })
+async function onServer({ peer, env, nodeFlags }, { tools, directory, watch, ready }, work) {
+  const running = await peer.start({ tools, directory, env, nodeFlags: watch?.nodeFlags ?? nodeFlags })
   const look = watch?.around ?? metered
   try {
     await ready()

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { freePort } from './free-port.mjs'
+import { onObjects } from './on-objects.mjs'
 import { startServer } from './start-server.mjs'
 
 const MAIN = fileURLToPath(new URL('../../../dist/src/main.js', import.meta.url))
@@ -14,6 +15,16 @@ const DATABASE_PATIENCE = 10_000
 
 export const tributary = peer('tributary', 'Tributary', 'relaxed')
 export const tributaryStrict = peer('tributary-strict', 'Tributary, strict', 'strict')
+
+export const tributaryS3 = onObjects({
+  ...peer('tributary-s3', 'Tributary, S3', 'relaxed'),
+  start: ({ directory, env, nodeFlags, objects }) =>
+    start(
+      directory,
+      { STORE: 's3', S3_ENDPOINT: objects.endpoint, S3_BUCKET: objects.bucket, ...objects.env, ...env },
+      nodeFlags,
+    ),
+})
 
 function peer(name, title, durability) {
   return {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { freePort } from './free-port.mjs'
 import { installOnce } from './install-once.mjs'
+import { onObjects } from './on-objects.mjs'
 import { runTool } from './run-tool.mjs'
 import { startServer } from './start-server.mjs'
 
@@ -20,13 +21,22 @@ export const tusd = {
     return { version: VERSION }
   },
 
-  async start({ tools, directory }) {
-    const port = await freePort()
-    const uploads = ['-upload-dir', join(directory, 'uploads')]
-    const address = ['-host', '127.0.0.1', '-port', String(port), '-base-path', '/files/']
-    const quiet = ['-verbose=false', '-show-greeting=false', '-show-startup-logs=false']
-    const args = [...address, ...uploads, ...quiet]
-    const { pid, stop } = await startServer({ command: join(home(tools), 'tusd'), args, port })
-    return { url: `http://127.0.0.1:${port}/files`, roots: [pid], database: [], stop }
-  },
+  start: ({ tools, directory }) => start(tools, ['-upload-dir', join(directory, 'uploads')]),
+}
+
+export const tusdS3 = onObjects({
+  ...tusd,
+  name: 'tusd-s3',
+  title: 'tusd, S3 (Go)',
+  start: ({ tools, objects: { endpoint, bucket, env } }) =>
+    start(tools, ['-s3-bucket', bucket, '-s3-endpoint', endpoint], env),
+})
+
+async function start(tools, store, env = {}) {
+  const port = await freePort()
+  const address = ['-host', '127.0.0.1', '-port', String(port), '-base-path', '/files/']
+  const quiet = ['-verbose=false', '-show-greeting=false', '-show-startup-logs=false']
+  const args = [...address, ...store, ...quiet]
+  const { pid, stop } = await startServer({ command: join(home(tools), 'tusd'), args, port, env })
+  return { url: `http://127.0.0.1:${port}/files`, roots: [pid], database: [], stop }
 }

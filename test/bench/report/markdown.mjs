@@ -17,7 +17,6 @@ export function withResults(document, run) {
 
 function generated(run) {
   return [
-    `Measured on ${run.date} by \`${run.command}\` (${run.size} size, ${counted(run.rounds)}).`,
     '![How many times as good Tributary is as its peers, work by work](BENCHMARKS.svg)',
     '## Targets',
     targets(run),
@@ -35,13 +34,14 @@ function targets(run) {
 }
 
 function section(result, size) {
-  const { work } = result
+  const { work, when } = result
   const notes = work.notes === undefined ? [] : [work.notes]
   const profiles = profileTable(result)
   return [
     `### ${titleOf(work, size)}`,
     ...notes,
     markdownTable(workTable(result)),
+    `Measured on ${when.date} by \`${when.command}\` (${counted(when.rounds)}).`,
     ...(profiles === undefined ? [] : [PROFILED, markdownTable(profiles)]),
   ].join('\n\n')
 }

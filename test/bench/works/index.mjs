@@ -7,6 +7,9 @@ import { heads } from './heads.mjs'
 import { memory } from './memory.mjs'
 import { oneStream } from './one-stream.mjs'
 import { parallelParts } from './parallel-parts.mjs'
+import { s3Memory } from './s3-memory.mjs'
+import { s3Parallel } from './s3-parallel.mjs'
+import { s3Stream } from './s3-stream.mjs'
 import { start } from './start.mjs'
 
 /**
@@ -55,4 +58,7 @@ export const works = [
   memory,
   start,
   growth,
+  s3Stream,
+  s3Parallel,
+  s3Memory,
 ]

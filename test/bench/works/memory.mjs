@@ -1,16 +1,19 @@
-import { truncate, writeFile } from 'node:fs/promises'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reach } from '../growth/database.mjs'
 import { create, createAll, patch } from '../load/tus.mjs'
 import { usage } from '../measure/process-tree.mjs'
 import { trickle } from '../memory/trickle.mjs'
 import { mostUnderWay } from '../memory/under-way.mjs'
+import { FILE } from '../memory/watch.mjs'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 /** Bytes a second of each of many: twenty seconds, in full size, so that all have long begun before the first has ended. */
 const RATE = 200 * KIB
+
+const WATCHED = ['--import', new URL('../memory/watch.mjs', import.meta.url).href]
 
 export const memory = {
   name: 'memory',
@@ -27,10 +30,16 @@ export const memory = {
     full: { open: 500, each: 4 * MIB, short: 64 * MIB, long: 16 * GIB },
   },
   peers: [
-    { as: 'open', peer: 'tributary', title: 'Tributary, many at once', look: manyAtOnce },
+    { as: 'open', peer: 'tributary', title: 'Tributary, many at once', look: manyAtOnce, nodeFlags: WATCHED },
     { as: 'long', peer: 'tributary', title: 'Tributary, a long one', look: longOne },
   ],
-  columns: { shortMiB: 'with a short one, MiB', moreMiB: 'more with the long one, MiB' },
+  columns: {
+    heapMiB: 'of that the heap of V8',
+    buffersMiB: 'bytes under way',
+    restMiB: 'all else',
+    shortMiB: 'with a short one, MiB',
+    moreMiB: 'more with the long one, MiB',
+  },
 
   measure: ({ lane, ...turn }) => lane.look(turn),
 
@@ -45,7 +54,7 @@ export const memory = {
   ],
 }
 
-async function manyAtOnce({ running, size: { open, each }, files }) {
+async function manyAtOnce({ running, size: { open, each }, files, directory }) {
   const file = await files.random(each)
   const uploads = await createAll(running.url, Array(open).fill({ length: each }))
   const database = await reach(running)
@@ -55,7 +64,13 @@ async function manyAtOnce({ running, size: { open, each }, files }) {
   } finally {
     await database.client.end()
   }
-  return { value: peakOf(running), bytes: open * each }
+  return { value: peakOf(running), bytes: open * each, extra: await parts(directory) }
+}
+
+/** What it was made of when it was most, as the server saw itself. */
+async function parts(directory) {
+  const { rss, heapTotal, external } = JSON.parse(await readFile(join(directory, FILE), 'utf8'))
+  return { heapMiB: heapTotal / MIB, buffersMiB: external / MIB, restMiB: (rss - heapTotal - external) / MIB }
 }
 
 async function longOne({ running, size: { short, long }, directory }) {

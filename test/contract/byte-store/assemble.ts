@@ -3,7 +3,8 @@ import type { Extent } from '../../../src/upload/blob.js'
 import { pattern } from '../../support/sources.js'
 import { type Fixture, MIB, newBlob } from './fixture.js'
 
-export function assembleContract(at: Fixture): void {
+/** `leftovers`: why bytes that were never reported cannot be written over, where they cannot. */
+export function assembleContract(at: Fixture, leftovers: string | null = null): void {
   describe('assemble', () => {
     const sizes = [5, 3 * MIB + 1, 1, MIB]
     let extents: Extent[]
@@ -59,7 +60,8 @@ export function assembleContract(at: Fixture): void {
       expect(await at.store.assemble(target, extents, { ...options, copied: whole.length })).toBe('done')
     })
 
-    test('begins again over what an earlier try had not reported', async () => {
+    test('begins again over what an earlier try had not reported', async ({ skip }) => {
+      if (leftovers !== null) skip(leftovers)
       const target = newBlob()
       await at.put(target, pattern(3 * MIB, 42))
       const options = { copied: 0, fresh: true, onCopied: always }

@@ -3,7 +3,8 @@ import { HandSource, PatternSource } from '../../support/sources.js'
 import { type Fixture, MIB, newBlob, nextTurn, StoredBytes } from './fixture.js'
 
 export function durableContract(at: Fixture): void {
-  describe('durable', () => {
+  durableByPartsContract(at)
+  describe('durable, byte by byte', () => {
     test('counts what is stored, while the write goes on and afterwards', async () => {
       const source = new HandSource()
       const stored = new StoredBytes()
@@ -17,7 +18,12 @@ export function durableContract(at: Fixture): void {
       expect(await write.done).toEqual({ stored: 20, ended: 'end' })
       expect(await write.durable()).toBe(20)
     })
+  })
+}
 
+/** Of stores that store a byte only together with those that fill its part. */
+export function durableByPartsContract(at: Fixture): void {
+  describe('durable', () => {
     test('never counts less than before', async () => {
       const length = 16 * MIB
       const write = at.store.write(newBlob(), 0, new PatternSource(length), { limit: length, fresh: true })

@@ -11,6 +11,8 @@ export interface StoreUnderTest {
   readonly store: ByteStore
   /** Takes a blob's bytes away behind the back of the store. */
   lose(blob: Blob): Promise<void>
+  /** Has the store write under an epoch from here on, where it cares. Blobs that a test makes are of epoch 1, unless it says so. */
+  under?(epoch: number): void
   close(): Promise<void>
 }
 
@@ -42,6 +44,10 @@ export class Fixture {
 
   lose(blob: Blob): Promise<void> {
     return this.#open.lose(blob)
+  }
+
+  under(epoch: number): void {
+    this.#open.under?.(epoch)
   }
 
   /** Writes all of `bytes` at `position`; at 0 into a fresh blob, unless told otherwise. */

@@ -26,7 +26,10 @@ export function removeContract(at: Fixture): void {
   describe('sweepEpoch', () => {
     test('removes what has no row, in that epoch only', async () => {
       const [kept, left, elsewhere] = [newBlob(5), newBlob(5), newBlob(6)]
-      for (const blob of [kept, left, elsewhere]) await at.put(blob, Buffer.alloc(3))
+      for (const blob of [kept, left, elsewhere]) {
+        at.under(blob.epoch)
+        await at.put(blob, Buffer.alloc(3))
+      }
       const asked: string[] = []
       const known = async (ids: readonly string[]) => {
         asked.push(...ids)

@@ -4,7 +4,8 @@ import { Gate } from '../../support/gate.js'
 import { collect, HandSource, PatternSource } from '../../support/sources.js'
 import { comesToRest, type Fixture, MIB, newBlob } from './fixture.js'
 
-export function writeContract(at: Fixture): void {
+/** `leftovers`: why bytes that were never recorded cannot be written over, where they cannot. */
+export function writeContract(at: Fixture, leftovers: string | null = null): void {
   describe('write', () => {
     test('stores what the source yields, and reads it back', async () => {
       const blob = newBlob()
@@ -155,7 +156,8 @@ export function writeContract(at: Fixture): void {
       expect(result).toMatchObject({ stored: 0, ended: 'failed', error: { code: 'blob_gone' } })
     })
 
-    test('begins again over bytes that were never recorded', async () => {
+    test('begins again over bytes that were never recorded', async ({ skip }) => {
+      if (leftovers !== null) skip(leftovers)
       const blob = newBlob()
       await at.put(blob, Buffer.from('did not fit its checksum'))
       expect(await at.put(blob, Buffer.from('fits'))).toEqual({ stored: 4, ended: 'end' })

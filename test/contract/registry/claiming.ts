@@ -57,6 +57,21 @@ export function claiming(fact: Fact): void {
       expect(await stage.content(upload)).toBe('hello')
     })
 
+    fact('a claim goes on in another blob where its own takes no more bytes', async (stage) => {
+      const { a } = stage
+      const upload = await a.create(draft({ length: 5 }))
+      const first = await claimed(a, upload)
+      const { upload: grown } = await a.record(first, stage.write(first, 'he'))
+      const second = await claimed(a, grown)
+      const moved = await a.relocate(second)
+      expect(moved).toMatchObject({ token: second.token, start: 2, blobOffset: 0, fresh: true })
+      expect(moved.blob).not.toEqual(first.blob)
+      expect(await a.claim(claimOf(grown))).toBeNull()
+      await a.record(moved, stage.write(moved, 'llo'))
+      expect(await stage.content(upload)).toBe('hello')
+      expect(await codeOf(a.relocate(moved))).toBe('claim_lost')
+    })
+
     fact(
       'a blob of which nothing was recorded is fresh again: its file may never have been made',
       async ({ a }) => {

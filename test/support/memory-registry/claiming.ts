@@ -12,6 +12,17 @@ export function claim(db: Tables, session: Session, request: ClaimRequest): Clai
   return row.protocol === 'tus' ? append(db, session, row, request) : claimChunk(db, session, row, request)
 }
 
+/** Has a claim go on in a new blob; null when it no longer holds. */
+export function relocate(db: Tables, session: Session, token: number): ClaimRow | null {
+  const held = db.claims.get(token)
+  const row = held && db.uploads.get(held.uploadId)
+  if (held === undefined || row === undefined) return null
+  const { blob } = newBlob(db, session.epoch)
+  lay(row, held.start, null, blob.id)
+  Object.assign(held, { blob, blobOffset: 0 })
+  return held
+}
+
 function append(db: Tables, session: Session, row: UploadRow, request: ClaimRequest): ClaimRow | null {
   const others = db.claimsOn(row.id)
   if (others.some((other) => db.living(other.epoch))) return null

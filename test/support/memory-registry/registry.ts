@@ -28,7 +28,7 @@ import type {
 import type { Upload, UploadId } from '../../../src/upload/upload.js'
 import { abandonAssembly, assemblyProgress, finishAssembly, takeAssembly } from './assembling.js'
 import { extentsOf, forgetBlobs, unreferenced } from './blobs.js'
-import { claim } from './claiming.js'
+import { claim, relocate } from './claiming.js'
 import { complete } from './completing-chunks.js'
 import { concatenate, findFinal } from './concatenating.js'
 import { create, createStored } from './creating.js'
@@ -115,6 +115,14 @@ export class MemoryRegistry implements UploadRegistry {
       const asked = this.#db.claimsOn(id).filter((claim) => overlaps(claim, { start, stop }))
       for (const { token } of asked) this.#db.signals.emit('yield', id, token)
       return asked.length > 0
+    })
+  }
+
+  relocate(held: Claim): Promise<Claim> {
+    return this.#run((session) => {
+      const moved = relocate(this.#db, session, held.token)
+      if (moved === null) throw new UploadError('claim_lost', 'The claim no longer holds.')
+      return { ...held, blob: moved.blob, blobOffset: 0, fresh: true }
     })
   }
 
@@ -283,6 +291,13 @@ export class MemoryRegistry implements UploadRegistry {
     return this.#run(() => {
       const row = this.#db.epochs.get(epoch)
       if (row?.retired) row.swept = true
+    })
+  }
+
+  requestAssembly(id: UploadId): Promise<void> {
+    return this.#run(() => {
+      const row = this.#db.uploads.get(id)
+      if (row?.status === 'complete' && (row.length ?? 0) > 0) row.wanted = true
     })
   }
 

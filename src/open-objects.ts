@@ -1,0 +1,35 @@
+import type { Database } from '../stores/postgres/database.js'
+import { PostgresSegments } from '../stores/postgres/segments.js'
+import type { ObjectHeaders, S3ByteStore } from '../stores/s3/main.js'
+import { StartFailure, starting } from './command/failure.js'
+import type { ObjectsConfig } from './config.js'
+import { contentDisposition } from './http/disposition.js'
+import { mediaTypeOr } from './http/media-type.js'
+import { parseMetadata, typeOf } from './tus/metadata.js'
+import type { Subject } from './upload/segment.js'
+
+/** Opens the bucket that S3_BUCKET names. The SDK is loaded here only: who keeps bytes on a disk needs none. */
+export async function openObjects(
+  objects: ObjectsConfig,
+  { database, epoch }: { readonly database: Database; readonly epoch: () => number },
+): Promise<S3ByteStore> {
+  const { S3ByteStore, s3Client } = await import('../stores/s3/main.js').catch((cause: unknown) => {
+    throw new StartFailure('STORE=s3 needs the AWS SDK: npm install @aws-sdk/client-s3', { cause })
+  })
+  const { bucket, prefix, maxParts } = objects
+  const store = new S3ByteStore({
+    client: s3Client(objects),
+    ...{ bucket, prefix, maxParts, epoch, headersOf },
+    ledger: new PostgresSegments(database),
+  })
+  await starting(`S3_BUCKET: ${bucket} cannot be used`, () => store.open())
+  return store
+}
+
+/** What is downloaded past this server has its name and type all the same. */
+export function headersOf({ filename, metadata }: Subject): ObjectHeaders {
+  return {
+    contentType: mediaTypeOr(typeOf(parseMetadata(metadata ?? undefined))),
+    contentDisposition: contentDisposition('attachment', filename),
+  }
+}

@@ -1,0 +1,168 @@
+import type { Blob } from '../../src/upload/blob.js'
+import type {
+  Closed,
+  NewSegment,
+  Segment,
+  SegmentLedger,
+  SegmentPart,
+  SegmentState,
+  Subject,
+} from '../../src/upload/segment.js'
+import type { Database } from './database.js'
+
+interface SegmentRow {
+  readonly id: string
+  readonly blob_id: string
+  readonly blob_epoch: string
+  readonly writer: string
+  readonly start: string
+  readonly stop: string | null
+  readonly upload_id: string | null
+  readonly part_bytes: string | null
+  readonly state: SegmentState
+  readonly alive: boolean
+}
+
+/** Where the bytes of blobs lie, in tables beside those of the uploads. */
+export class PostgresSegments implements SegmentLedger {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async subject(blob: Blob): Promise<Subject | null> {
+    const { s } = this.#database
+    const [row] = await this.#database.rows<Subject>(
+      'segment_subject',
+      `select u.filename, u.metadata from ${s}.uploads u
+       where u.id in (select upload_id from ${s}.extents where blob_id = ?
+                      union all select upload_id from ${s}.assemblies where target = ?)
+       order by u.kind = 'partial' limit 1`,
+      [blob.id, blob.id],
+    )
+    return row ?? null
+  }
+
+  async add(segment: NewSegment): Promise<readonly Segment[]> {
+    const { s } = this.#database
+    const { id, blob, writer, start, stop, uploadId, partBytes } = segment
+    // The select sees the time before the insert. That one may come again, when its first answer was lost.
+    const rows = await this.#database.rows<SegmentRow>(
+      'add_segment',
+      `with added as (
+         insert into ${s}.segments (id, blob_id, blob_epoch, writer, start, stop, upload_id, part_bytes, state)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing)
+       ${this.#select} where blob_id = ? and state = 'sealed' and start >= ? and stop <= ? and id <> ?`,
+      [
+        ...[id, blob.id, blob.epoch, writer, start, stop, uploadId, partBytes],
+        stop === null ? 'open' : 'sealed',
+        ...[blob.id, start, stop, id],
+      ],
+    )
+    return rows.map(toSegment)
+  }
+
+  async addPart(id: string, { number, bytes, etag, checksum }: SegmentPart): Promise<boolean> {
+    const { s } = this.#database
+    // In share, so that whoever closes it waits for this part, or this part for him.
+    const rows = await this.#database.rows(
+      'add_segment_part',
+      `with open as (select id from ${s}.segments where id = ? and state = 'open' for share)
+       insert into ${s}.segment_parts (segment_id, number, bytes, etag, checksum)
+       select id, ?::int, ?::bigint, ?::text, ?::text from open
+       on conflict (segment_id, number) do update set etag = excluded.etag, checksum = excluded.checksum
+       returning number`,
+      [id, number, bytes, etag, checksum],
+    )
+    return rows.length > 0
+  }
+
+  async parts(id: string): Promise<readonly SegmentPart[]> {
+    const rows = await this.#database.rows<SegmentPart & { readonly bytes: string }>(
+      'segment_parts',
+      `select number, bytes, etag, checksum from ${this.#database.s}.segment_parts where segment_id = ? order by number`,
+      [id],
+    )
+    return rows.map((row) => ({ ...row, bytes: Number(row.bytes) }))
+  }
+
+  close(id: string): Promise<Closed | null> {
+    return this.#database.value<Closed | null>(
+      'close_segment',
+      `select ${this.#database.s}.close_segment(?) as value`,
+      [id],
+    )
+  }
+
+  async seal(id: string): Promise<readonly Segment[]> {
+    const { s } = this.#database
+    const rows = await this.#database.rows<SegmentRow>(
+      'seal_segment',
+      `with sealed as (
+         update ${s}.segments set state = 'sealed' where id = ? and state = 'closing'
+         returning id, blob_id as blob, start as first, stop as last, born as age),
+       tidied as (delete from ${s}.segment_parts where segment_id in (select id from sealed))
+       ${this.#select} join (select blob, first, last, age from sealed) younger on blob_id = blob
+       where state = 'sealed' and start >= first and stop <= last and born < age`,
+      [id],
+    )
+    return rows.map(toSegment)
+  }
+
+  async within(blob: Blob, start: number, stop: number): Promise<readonly Segment[]> {
+    const rows = await this.#database.rows<SegmentRow>(
+      'segments_within',
+      `${this.#select} where blob_id = ? and start < ? and coalesce(stop > ?, true) order by born desc`,
+      [blob.id, stop, start],
+    )
+    return rows.map(toSegment)
+  }
+
+  async writtenBy(epoch: number, after: string | null, limit: number): Promise<readonly Segment[]> {
+    const rows = await this.#database.rows<SegmentRow>(
+      'segments_written_by',
+      `${this.#select} where writer = ? and (?::uuid is null or id > ?)
+         and not exists (select from ${this.#database.s}.assemblies where target = blob_id) order by id limit ?`,
+      [epoch, after, after, limit],
+    )
+    return rows.map(toSegment)
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.#database.rows(
+      'forget_segments',
+      `delete from ${this.#database.s}.segments where id = any(?::uuid[])`,
+      [ids],
+    )
+  }
+
+  async known(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#database.rows<{ id: string }>(
+      'known_segments',
+      `select id from ${this.#database.s}.segments where id = any(?::uuid[])`,
+      [ids],
+    )
+    return new Set(rows.map(({ id }) => id))
+  }
+
+  get #select(): string {
+    const { s } = this.#database
+    return `select id, blob_id, blob_epoch, writer, start, stop, upload_id, part_bytes, state, ${s}.alive(writer) as alive
+      from ${s}.segments`
+  }
+}
+
+function toSegment(row: SegmentRow): Segment {
+  return {
+    id: row.id,
+    blob: { id: row.blob_id, epoch: Number(row.blob_epoch) },
+    writer: Number(row.writer),
+    start: Number(row.start),
+    stop: row.stop === null ? null : Number(row.stop),
+    uploadId: row.upload_id,
+    partBytes: row.part_bytes === null ? null : Number(row.part_bytes),
+    state: row.state,
+    alive: row.alive,
+  }
+}

@@ -1,0 +1,200 @@
+import type { Readable } from 'node:stream'
+import type { Blob } from '../../src/upload/blob.js'
+import { UploadError } from '../../src/upload/errors.js'
+import type { BlobWrite, WriteOptions, WriteResult } from '../../src/upload/ports.js'
+import { SourceTap } from '../source/tap.js'
+import { SegmentWrite } from './segment-write.js'
+import { storageError } from './storage-error.js'
+import type { Storeroom } from './storeroom.js'
+import type { Gathering } from './waiting-bytes.js'
+
+export interface BlobTarget {
+  readonly blob: Blob
+  readonly position: number
+}
+
+/**
+ * One write into one blob: what the source yields is gathered into parts, which become one segment, or several where a multipart upload
+ * has no room for more parts or the memory none for what was gathered. Whatever ends it, what arrived is stored, and nothing is
+ * sent any more when it is done.
+ */
+export class S3BlobWrite implements BlobWrite, Gathering {
+  readonly done: Promise<WriteResult>
+
+  readonly #room: Storeroom
+  readonly #target: BlobTarget
+  readonly #options: WriteOptions
+  readonly #tap: SourceTap
+  #segment: SegmentWrite | null = null
+  #partBytes: number
+  /** Bytes of segments that are through. */
+  #before = 0
+  #stored = 0
+  #gathered: Buffer[] = []
+  #gatheredBytes = 0
+  #relieved = false
+  #wake: (() => void) | null = null
+  #reporting: Promise<void> = Promise.resolve()
+  #failure: Error | null = null
+
+  constructor(room: Storeroom, target: BlobTarget, source: Readable, options: WriteOptions) {
+    this.#room = room
+    this.#target = target
+    this.#options = options
+    room.waiting.join(this)
+    this.#partBytes = room.waiting.partBytes
+    this.#tap = new SourceTap(source, options, {
+      bytes: (bytes) => this.#gather(bytes),
+      isFull: () => this.#isFull,
+      ended: () => this.#awake(),
+    })
+    this.done = this.#run()
+  }
+
+  /** Parts are durable one by one, and none by being asked for it. */
+  async durable(): Promise<number> {
+    return this.#stored
+  }
+
+  get waiting(): number {
+    return this.#gatheredBytes
+  }
+
+  resume(): void {
+    this.#tap.resume()
+  }
+
+  relieve(): void {
+    this.#relieved = true
+    this.#awake()
+  }
+
+  async #run(): Promise<WriteResult> {
+    try {
+      await this.#mustExist()
+      await this.#fill()
+      await this.#reporting
+    } catch (error) {
+      this.#failure ??= storageError(error)
+    }
+    const failure = this.#failure ?? this.#tap.error
+    if (failure !== null) await this.#giveUp()
+    this.#room.waiting.leave(this)
+    if (failure !== null) return { stored: this.#stored, ended: 'failed', error: failure }
+    return { stored: this.#stored, ended: this.#tap.ended ?? 'end' }
+  }
+
+  async #mustExist(): Promise<void> {
+    const { blob } = this.#target
+    if (this.#options.fresh) return
+    const segments = await this.#room.ledger.within(blob, 0, Number.MAX_SAFE_INTEGER)
+    if (segments.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
+  }
+
+  async #fill(): Promise<void> {
+    for (;;) {
+      await this.#enough()
+      if (this.#gatheredBytes > this.#partBytes) await this.#sendPart()
+      else if (this.#tap.ended !== null) return this.#endSegment()
+      else if (this.#relieved) await this.#endSegment()
+      if (this.#failure !== null) throw this.#failure
+    }
+  }
+
+  /** Resolves when a part is full and not the last, or when no more bytes are to be waited for. */
+  async #enough(): Promise<void> {
+    while (this.#gatheredBytes <= this.#partBytes && this.#tap.ended === null && !this.#relieved) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  async #sendPart(): Promise<void> {
+    const segment = this.#current()
+    // A segment that begins now may have larger parts than the one before.
+    if (this.#gatheredBytes <= this.#partBytes) return
+    const { body, sent } = this.#take(this.#partBytes)
+    if (segment.hasRoom) await segment.send(body, sent)
+    else await this.#end(segment, body, sent)
+    await this.#reporting
+  }
+
+  async #endSegment(): Promise<void> {
+    this.#relieved = false
+    if (this.#tap.error !== null) return
+    const { body, sent } = this.#take(this.#gatheredBytes)
+    await this.#end(this.#current(), body, sent)
+  }
+
+  async #end(segment: SegmentWrite, rest: Buffer, sent: () => void): Promise<void> {
+    await segment.finish(rest, sent)
+    this.#before += segment.stored
+    this.#segment = null
+  }
+
+  #current(): SegmentWrite {
+    if (this.#segment !== null) return this.#segment
+    const { blob, position } = this.#target
+    this.#partBytes = this.#room.waiting.partBytes
+    this.#segment = new SegmentWrite(
+      this.#room,
+      { blob, start: position + this.#before, subject: this.#options.subject ?? null },
+      this.#partBytes,
+      (stored) => this.#report(this.#before + stored),
+    )
+    return this.#segment
+  }
+
+  /** One report after the other; what the last one rejects with ends the write. */
+  #report(stored: number): void {
+    this.#stored = stored
+    this.#reporting = this.#reporting.then(async () => {
+      if (this.#failure !== null) return
+      try {
+        await this.#options.onStored?.(stored)
+      } catch (error) {
+        this.#failure = error instanceof Error ? error : new Error(String(error))
+        this.#awake()
+      }
+    })
+  }
+
+  /** The first so many gathered bytes. They count as held until `sent`. */
+  #take(bytes: number): { body: Buffer; sent: () => void } {
+    const all = Buffer.concat(this.#gathered)
+    const body = all.subarray(0, bytes)
+    const rest = all.subarray(bytes)
+    // A copy, as a view would keep all of it.
+    this.#gathered = rest.length > 0 ? [Buffer.from(rest)] : []
+    this.#gatheredBytes = rest.length
+    this.#room.waiting.send(body.length)
+    this.#tap.resume()
+    return { body, sent: () => this.#room.waiting.sent(body.length) }
+  }
+
+  #gather(bytes: Buffer): void {
+    this.#gathered.push(bytes)
+    this.#gatheredBytes += bytes.length
+    this.#room.waiting.hold(bytes.length)
+    if (this.#gatheredBytes > this.#partBytes) this.#awake()
+  }
+
+  get #isFull(): boolean {
+    return this.#gatheredBytes > this.#partBytes || this.#room.waiting.isFull
+  }
+
+  async #giveUp(): Promise<void> {
+    this.#tap.stop()
+    this.#room.waiting.drop(this.#gatheredBytes)
+    this.#gathered = []
+    this.#gatheredBytes = 0
+    await this.#segment?.giveUp()
+    await this.#reporting
+  }
+
+  #awake(): void {
+    this.#wake?.()
+    this.#wake = null
+  }
+}

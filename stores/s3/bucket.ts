@@ -1,0 +1,311 @@
+import type { Readable } from 'node:stream'
+import { crc32 } from 'node:zlib'
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3'
+import type { SegmentPart } from '../../src/upload/segment.js'
+import { isAbsent, isUnknown } from './storage-error.js'
+
+/** What an object says of itself to whoever gets it past this server. */
+export interface ObjectHeaders {
+  readonly contentType?: string
+  readonly contentDisposition?: string
+  /** Names and values in ASCII, 2 KB at most in all. */
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+export type Confirmed = Pick<SegmentPart, 'etag' | 'checksum'>
+
+/** `[start, stop)` of an object. */
+export interface ObjectRange {
+  readonly key: string
+  readonly start: number
+  readonly stop: number
+}
+
+/** A body whose length is known, but not its bytes: it can be sent once. */
+export interface Flow {
+  readonly stream: Readable
+  readonly bytes: number
+  /** Aborts when the stream fails, which the SDK would wait for. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The calls we make to a provider, and how they differ between providers. Errors are those of the SDK, which tries again what it
+ * can: a 503, a connection that broke, an error that comes as the body of a success (CompleteMultipartUpload, UploadPartCopy).
+ * (Named `Bucket` it would lose the field of that name in its requests: TypeScript 7.0.2 writes `_a:` for both.)
+ */
+export class S3Bucket {
+  readonly #client: S3Client
+  readonly #name: string
+  #checksums = true
+  #copies = true
+
+  constructor(client: S3Client, name: string) {
+    this.#client = client
+    this.#name = name
+  }
+
+  /** Whether parts can be copied from objects that are there (UploadPartCopy), as far as is known by now. */
+  get copies(): boolean {
+    return this.#copies
+  }
+
+  async put(key: string, body: Buffer, headers: ObjectHeaders): Promise<void> {
+    const sent = { ...sized(body), ...(this.#checksums && { ChecksumCRC32: checksumOf(body) }) }
+    await this.#client.send(new PutObjectCommand({ ...this.#at(key), ...sent, ...names(headers) }))
+  }
+
+  /** Begins a multipart upload; resolves with its id. All of its parts are `checked`, or none: providers refuse a mixture. */
+  async begin(key: string, headers: ObjectHeaders, checked: boolean): Promise<string> {
+    const { UploadId } = await this.#client.send(
+      new CreateMultipartUploadCommand({
+        ...this.#at(key),
+        ...names(headers),
+        ...(checked && this.#checksums && { ChecksumAlgorithm: 'CRC32' as const }),
+      }),
+    )
+    if (UploadId === undefined) throw new Error('a multipart upload was begun without an id')
+    return UploadId
+  }
+
+  /** A part with its checksum, where the provider takes one. */
+  async putChecked(key: string, uploadId: string, number: number, body: Buffer): Promise<Confirmed> {
+    const checksum = this.#checksums ? checksumOf(body) : null
+    const etag = await this.#putPart(key, uploadId, number, {
+      ...sized(body),
+      ...(checksum !== null && { ChecksumCRC32: checksum }),
+    })
+    return { etag, checksum }
+  }
+
+  /** A part without. A flow can be sent once: a failure is not tried again here. */
+  async putPart(key: string, uploadId: string, number: number, body: Buffer | Flow): Promise<Confirmed> {
+    const signal = Buffer.isBuffer(body) ? undefined : body.signal
+    const etag = await this.#putPart(key, uploadId, number, sized(body), signal)
+    return { etag, checksum: null }
+  }
+
+  /** Fails with what `isUnknown` knows where the provider has no such operation. */
+  async copyPart(key: string, uploadId: string, number: number, from: ObjectRange): Promise<Confirmed> {
+    try {
+      const { CopyPartResult } = await this.#client.send(
+        new UploadPartCopyCommand({
+          ...this.#at(key),
+          UploadId: uploadId,
+          PartNumber: number,
+          CopySource: `${this.#name}/${from.key}`.split('/').map(encodeURIComponent).join('/'),
+          CopySourceRange: rangeOf(from),
+        }),
+      )
+      return confirmed(CopyPartResult?.ETag, CopyPartResult?.ChecksumCRC32)
+    } catch (error) {
+      if (isUnknown(error)) this.#copies = false
+      throw error
+    }
+  }
+
+  async complete(key: string, uploadId: string, parts: readonly SegmentPart[]): Promise<void> {
+    await this.#client.send(
+      new CompleteMultipartUploadCommand({
+        ...this.#at(key),
+        UploadId: uploadId,
+        MultipartUpload: {
+          Parts: parts.map(({ number, etag, checksum }) => ({
+            PartNumber: number,
+            ETag: etag,
+            ...(checksum !== null && { ChecksumCRC32: checksum }),
+          })),
+        },
+      }),
+    )
+  }
+
+  /** Ends a multipart upload; that there is none is no error. */
+  async abort(key: string, uploadId: string): Promise<void> {
+    try {
+      await this.#client.send(new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId }))
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
+  }
+
+  /** What the provider holds of a multipart upload, by number. */
+  async parts(
+    key: string,
+    uploadId: string,
+  ): Promise<ReadonlyMap<number, Confirmed & { readonly bytes: number }>> {
+    const found = new Map<number, Confirmed & { readonly bytes: number }>()
+    let marker: string | undefined
+    do {
+      const page = await this.#client.send(
+        new ListPartsCommand({
+          ...this.#at(key),
+          UploadId: uploadId,
+          ...(marker !== undefined && { PartNumberMarker: marker }),
+        }),
+      )
+      for (const part of page.Parts ?? [])
+        found.set(part.PartNumber ?? 0, {
+          ...confirmed(part.ETag, part.ChecksumCRC32),
+          bytes: part.Size ?? 0,
+        })
+      marker = page.IsTruncated ? page.NextPartNumberMarker : undefined
+    } while (marker !== undefined)
+    return found
+  }
+
+  /** Bytes of an object as they come. Fails with what `isAbsent` knows. */
+  async get(range: ObjectRange): Promise<Readable> {
+    const { Body } = await this.#client.send(
+      new GetObjectCommand({ ...this.#at(range.key), Range: rangeOf(range) }),
+    )
+    return Body as Readable
+  }
+
+  /** The length of an object; null when it is not there. */
+  async size(key: string): Promise<number | null> {
+    try {
+      const { ContentLength } = await this.#client.send(new HeadObjectCommand(this.#at(key)))
+      return ContentLength ?? null
+    } catch (error) {
+      if (isAbsent(error)) return null
+      throw error
+    }
+  }
+
+  /** Removes an object; that it is not there is no error. One by one: not every provider deletes many in one call. */
+  async remove(key: string): Promise<void> {
+    try {
+      await this.#client.send(new DeleteObjectCommand(this.#at(key)))
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
+  }
+
+  /** The keys that begin so, page by page. */
+  async *keys(prefix: string): AsyncGenerator<readonly string[]> {
+    let token: string | undefined
+    do {
+      const page = await this.#client.send(
+        new ListObjectsV2Command({
+          Bucket: this.#name,
+          Prefix: prefix,
+          ...(token !== undefined && { ContinuationToken: token }),
+        }),
+      )
+      yield (page.Contents ?? []).flatMap(({ Key }) => Key ?? [])
+      token = page.IsTruncated ? page.NextContinuationToken : undefined
+    } while (token !== undefined)
+  }
+
+  /** Multipart uploads to keys that begin so, page by page. */
+  async *uploads(
+    prefix: string,
+  ): AsyncGenerator<readonly { readonly key: string; readonly uploadId: string }[]> {
+    let markers: { KeyMarker?: string; UploadIdMarker?: string } | null = {}
+    while (markers !== null) {
+      const page: Awaited<ReturnType<typeof this.listUploads>> = await this.listUploads(prefix, markers)
+      yield (page.Uploads ?? []).flatMap(({ Key, UploadId }) =>
+        Key !== undefined && UploadId !== undefined ? { key: Key, uploadId: UploadId } : [],
+      )
+      markers = page.IsTruncated
+        ? {
+            ...(page.NextKeyMarker !== undefined && { KeyMarker: page.NextKeyMarker }),
+            ...(page.NextUploadIdMarker !== undefined && { UploadIdMarker: page.NextUploadIdMarker }),
+          }
+        : null
+    }
+  }
+
+  private listUploads(prefix: string, markers: { KeyMarker?: string; UploadIdMarker?: string }) {
+    return this.#client.send(
+      new ListMultipartUploadsCommand({ Bucket: this.#name, Prefix: prefix, ...markers }),
+    )
+  }
+
+  /** Whether the bucket answers, and is ours to use. */
+  async check(): Promise<void> {
+    await this.#client.send(new HeadBucketCommand({ Bucket: this.#name }))
+  }
+
+  /** Proves that objects can be put and removed, and finds out whether the provider takes checksums with them. */
+  async probe(key: string): Promise<void> {
+    const body = Buffer.from('This object proves that the bucket can be written to; it may be deleted.\n')
+    try {
+      await this.put(key, body, {})
+    } catch {
+      // What was refused for another reason fails again, and says why.
+      this.#checksums = false
+      await this.put(key, body, {})
+    }
+    await this.remove(key)
+  }
+
+  close(): void {
+    this.#client.destroy()
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#name, Key: key }
+  }
+
+  async #putPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    sent: { Body: Buffer | Readable; ContentLength: number; ChecksumCRC32?: string },
+    signal?: AbortSignal,
+  ): Promise<string> {
+    const { ETag } = await this.#client.send(
+      new UploadPartCommand({ ...this.#at(key), UploadId: uploadId, PartNumber: number, ...sent }),
+      { ...(signal && { abortSignal: signal }) },
+    )
+    return confirmed(ETag, undefined).etag
+  }
+}
+
+function sized(body: Buffer | Flow): { Body: Buffer | Readable; ContentLength: number } {
+  return Buffer.isBuffer(body)
+    ? { Body: body, ContentLength: body.length }
+    : { Body: body.stream, ContentLength: body.bytes }
+}
+
+function confirmed(etag: string | undefined, checksum: string | undefined): Confirmed {
+  if (etag === undefined) throw new Error('a part was confirmed without an ETag')
+  return { etag, checksum: checksum ?? null }
+}
+
+/** As S3 writes it: base64 of four bytes, the most significant first. */
+function checksumOf(bytes: Buffer): string {
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32BE(crc32(bytes))
+  return sum.toString('base64')
+}
+
+/** RFC 9110 names the last byte. */
+function rangeOf({ start, stop }: ObjectRange): string {
+  return `bytes=${start}-${stop - 1}`
+}
+
+function names({ contentType, contentDisposition, metadata }: ObjectHeaders) {
+  return {
+    ...(contentType !== undefined && { ContentType: contentType }),
+    ...(contentDisposition !== undefined && { ContentDisposition: contentDisposition }),
+    ...(metadata !== undefined && { Metadata: { ...metadata } }),
+  }
+}

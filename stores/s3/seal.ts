@@ -1,0 +1,54 @@
+import { patiently } from '../../src/upload/patience.js'
+import type { Closed, Segment, SegmentPart } from '../../src/upload/segment.js'
+import { removeSegments } from './remove.js'
+import { keyOf, type Storeroom } from './storeroom.js'
+
+/**
+ * Makes an object of a segment of parts: its writer when he is through, or anybody once he is gone. What he sends from then on
+ * counts no more, as a part is recorded in open segments only, and only recorded parts become the object. Resolves with its end;
+ * null when nothing had been recorded, and the segment is gone.
+ */
+export async function seal(room: Storeroom, segment: Segment): Promise<number | null> {
+  const { bucket, ledger } = room
+  const uploadId = segment.uploadId ?? ''
+  const closed = await patiently(() => ledger.close(segment.id))
+  if (closed === null) {
+    await bucket.abort(keyOf(room, segment), uploadId)
+    return null
+  }
+  // Sealed meanwhile by somebody else, where there are none.
+  if (closed.parts.length > 0) await complete(room, segment, uploadId, closed)
+  const covered = await patiently(() => ledger.seal(segment.id))
+  // Whatever stays goes with its blob.
+  await removeSegments(room, covered).catch(() => undefined)
+  return closed.stop
+}
+
+async function complete(room: Storeroom, segment: Segment, uploadId: string, closed: Closed): Promise<void> {
+  const key = keyOf(room, segment)
+  try {
+    await room.bucket.complete(key, uploadId, closed.parts)
+  } catch (error) {
+    // Whoever lost the answer, or came second, finds the object. Nobody else writes under its key; a 404 would prove nothing.
+    if ((await room.bucket.size(key)) === closed.stop - segment.start) return
+    const parts = await asHeld(room, key, uploadId, closed.parts)
+    if (parts === null) throw error
+    await room.bucket.complete(key, uploadId, parts)
+  }
+}
+
+/**
+ * The parts by the names that the provider has for them now: a try that was given up and arrived after the one that was confirmed has
+ * the same bytes, and may have another ETag. Null where that explains nothing.
+ */
+async function asHeld(
+  room: Storeroom,
+  key: string,
+  uploadId: string,
+  parts: readonly SegmentPart[],
+): Promise<readonly SegmentPart[] | null> {
+  const held = await room.bucket.parts(key, uploadId)
+  if (parts.some(({ number, bytes }) => held.get(number)?.bytes !== bytes)) return null
+  const named = parts.map((part) => ({ ...part, ...held.get(part.number), bytes: part.bytes }))
+  return named.some(({ etag }, index) => etag !== parts[index]?.etag) ? named : null
+}

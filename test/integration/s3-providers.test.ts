@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Blob, Extent } from '../../src/upload/blob.js'
+import type { OpenPostgres } from '../../stores/postgres/open.js'
+import type { S3ByteStore } from '../../stores/s3/byte-store.js'
+import { type TestSchema, testSchema } from '../support/postgres.js'
+import { type Quirk, S3Proxy } from '../support/s3-proxy.js'
+import {
+  equalParts,
+  failedSuccess,
+  mostParts,
+  noChecksums,
+  noCopies,
+  slowDown,
+} from '../support/s3-quirks.js'
+import { type S3Server, startS3 } from '../support/s3-server.js'
+import { openS3Store } from '../support/s3-store.js'
+import { collect, pattern } from '../support/sources.js'
+
+const MIB = 1024 * 1024
+
+let server: S3Server
+let schema: TestSchema
+let postgres: OpenPostgres
+
+beforeAll(async () => {
+  server = await startS3()
+  schema = testSchema()
+  postgres = await schema.open()
+})
+
+afterAll(async () => {
+  await schema?.drop()
+  await server?.stop()
+})
+
+interface Provider {
+  readonly quirks: readonly Quirk[]
+  readonly renames?: Readonly<Record<string, string>>
+  readonly maxParts?: number
+}
+
+/** LANDSCAPE 3.3, each imposed on the real server by a proxy. */
+const PROVIDERS: Readonly<Record<string, () => Provider>> = {
+  'as it is': () => ({ quirks: [] }),
+  'that wants equal parts, copied ones too': () => ({ quirks: [equalParts()] }),
+  'that takes neither checksums nor trailers': () => ({ quirks: [noChecksums] }),
+  'with few parts': () => ({ quirks: [mostParts(3)], maxParts: 3 }),
+  'without UploadPartCopy': () => ({ quirks: [noCopies] }),
+  'that says NoSuchKey for NoSuchUpload': () => ({ quirks: [], renames: { NoSuchUpload: 'NoSuchKey' } }),
+  'that asks to slow down': () => ({ quirks: [slowDown(7)] }),
+  'that completes with an error under a success': () => ({ quirks: [failedSuccess(2, false)] }),
+  'that completes, and says that it failed': () => ({ quirks: [failedSuccess(2, true)] }),
+}
+
+describe.each(Object.entries(PROVIDERS))('a provider %s', (_name, make) => {
+  test('takes uploads, joins them and gives them back', { timeout: 120_000 }, async () => {
+    const { quirks, renames = {}, maxParts } = make()
+    const proxy = await S3Proxy.start(server.endpoint)
+    Object.assign(proxy, { quirks, renames })
+    const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres, {
+      ...(maxParts !== undefined && { maxParts }),
+    })
+    try {
+      await tour(store)
+    } finally {
+      store.close()
+      await proxy.stop()
+    }
+  })
+})
+
+/** Sizes on the grid, off it, and smaller than a part may be. */
+const SIZES = [16 * MIB, 11 * MIB + 7, 3, 9 * MIB]
+
+async function tour(store: S3ByteStore): Promise<void> {
+  const extents: Extent[] = []
+  const contents: Buffer[] = []
+  let start = 0
+  for (const [index, size] of SIZES.entries()) {
+    const content = pattern(size, index)
+    const blob = await put(store, content)
+    expect((await collect(store.read(blob, 0, size))).equals(content)).toBe(true)
+    extents.push({ start, stop: start + size, blob, blobOffset: 0 })
+    contents.push(content)
+    start += size
+  }
+  const target = newBlob()
+  const outcome = await store.assemble(target, extents, {
+    copied: 0,
+    fresh: true,
+    onCopied: async () => true,
+  })
+  expect(outcome).toBe('done')
+  const whole = Buffer.concat(contents)
+  expect((await collect(store.read(target, 0, whole.length))).equals(whole)).toBe(true)
+  for (const { blob } of extents) await store.remove(blob)
+  await store.remove(target)
+  await expect(collect(store.read(target, 0, 1))).rejects.toMatchObject({ code: 'blob_gone' })
+}
+
+async function put(store: S3ByteStore, content: Buffer): Promise<Blob> {
+  const blob = newBlob()
+  const source = Readable.from(slices(content))
+  const result = await store.write(blob, 0, source, { limit: content.length, fresh: true }).done
+  expect(result).toEqual({ stored: content.length, ended: 'end' })
+  return blob
+}
+
+function* slices(content: Buffer): Generator<Buffer> {
+  for (let at = 0; at < content.length; at += 64 * 1024) yield content.subarray(at, at + 64 * 1024)
+}
+
+function newBlob(): Blob {
+  return { id: randomUUID(), epoch: postgres.registry.epoch }
+}
