@@ -5,6 +5,7 @@ import { patiently } from '../../src/upload/patience.js'
 import type { ByteStore } from '../../src/upload/ports.js'
 import type { Segment } from '../../src/upload/segment.js'
 import type { Confirmed, ObjectRange } from './bucket.js'
+import { bytesOf } from './bytes.js'
 import { type GridPart, gridParts, LEAST_PART, partBytesFor } from './part-grid.js'
 import { locate, objectBytes, rangeOf } from './read.js'
 import { seal } from './seal.js'
@@ -187,14 +188,14 @@ class Assembling {
     if (bytes <= HELD_BYTES) {
       const held: Buffer[] = []
       for await (const piece of contentOf(this.#room, ranges)) held.push(piece)
-      return bucket.putPart(this.#key, this.#uploadId, number, Buffer.concat(held))
+      return bucket.putPart(this.#key, this.#uploadId, number, bytesOf(held))
     }
     for (let left = TRIES; ; ) {
       const broken = new AbortController()
       const stream = Readable.from(contentOf(this.#room, ranges), { objectMode: false })
       stream.on('error', (error) => broken.abort(error))
       try {
-        return await bucket.putPart(this.#key, this.#uploadId, number, {
+        return await bucket.flowPart(this.#key, this.#uploadId, number, {
           stream,
           bytes,
           signal: broken.signal,

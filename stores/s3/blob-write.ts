@@ -3,6 +3,7 @@ import type { Blob } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
 import type { BlobWrite, WriteOptions, WriteResult } from '../../src/upload/ports.js'
 import { SourceTap } from '../source/tap.js'
+import { type Bytes, divided } from './bytes.js'
 import { SegmentWrite } from './segment-write.js'
 import { storageError } from './storage-error.js'
 import type { Storeroom } from './storeroom.js'
@@ -127,7 +128,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     await this.#end(this.#current(), body, sent)
   }
 
-  async #end(segment: SegmentWrite, rest: Buffer, sent: () => void): Promise<void> {
+  async #end(segment: SegmentWrite, rest: Bytes, sent: () => void): Promise<void> {
     await segment.finish(rest, sent)
     this.#before += segment.stored
     this.#segment = null
@@ -161,12 +162,9 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   /** The first so many gathered bytes. They count as held until `sent`. */
-  #take(bytes: number): { body: Buffer; sent: () => void } {
-    const all = Buffer.concat(this.#gathered)
-    const body = all.subarray(0, bytes)
-    const rest = all.subarray(bytes)
-    // A copy, as a view would keep all of it.
-    this.#gathered = rest.length > 0 ? [Buffer.from(rest)] : []
+  #take(bytes: number): { body: Bytes; sent: () => void } {
+    const [body, rest] = divided({ pieces: this.#gathered, length: this.#gatheredBytes }, bytes)
+    this.#gathered = [...rest.pieces]
     this.#gatheredBytes = rest.length
     this.#room.waiting.send(body.length)
     this.#tap.resume()

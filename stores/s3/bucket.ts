@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { crc32 } from 'node:zlib'
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -17,6 +16,8 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import type { SegmentPart } from '../../src/upload/segment.js'
+import { again } from './again.js'
+import { type Bytes, bytesOf, checksumOf, streamOf } from './bytes.js'
 import { isAbsent, isUnknown } from './storage-error.js'
 
 /** What an object says of itself to whoever gets it past this server. */
@@ -65,9 +66,13 @@ export class S3Bucket {
     return this.#copies
   }
 
-  async put(key: string, body: Buffer, headers: ObjectHeaders): Promise<void> {
-    const sent = { ...sized(body), ...(this.#checksums && { ChecksumCRC32: checksumOf(body) }) }
-    await this.#client.send(new PutObjectCommand({ ...this.#at(key), ...sent, ...names(headers) }))
+  async put(key: string, body: Bytes, headers: ObjectHeaders): Promise<void> {
+    const checksum = this.#checksums ? { ChecksumCRC32: checksumOf(body) } : {}
+    await again(() =>
+      this.#client.send(
+        new PutObjectCommand({ ...this.#at(key), ...sized(body), ...checksum, ...names(headers) }),
+      ),
+    )
   }
 
   /** Begins a multipart upload; resolves with its id. All of its parts are `checked`, or none: providers refuse a mixture. */
@@ -84,19 +89,31 @@ export class S3Bucket {
   }
 
   /** A part with its checksum, where the provider takes one. */
-  async putChecked(key: string, uploadId: string, number: number, body: Buffer): Promise<Confirmed> {
+  async putChecked(key: string, uploadId: string, number: number, body: Bytes): Promise<Confirmed> {
     const checksum = this.#checksums ? checksumOf(body) : null
-    const etag = await this.#putPart(key, uploadId, number, {
-      ...sized(body),
-      ...(checksum !== null && { ChecksumCRC32: checksum }),
-    })
+    const etag = await again(() =>
+      this.#putPart(key, uploadId, number, {
+        ...sized(body),
+        ...(checksum !== null && { ChecksumCRC32: checksum }),
+      }),
+    )
     return { etag, checksum }
   }
 
-  /** A part without. A flow can be sent once: a failure is not tried again here. */
-  async putPart(key: string, uploadId: string, number: number, body: Buffer | Flow): Promise<Confirmed> {
-    const signal = Buffer.isBuffer(body) ? undefined : body.signal
-    const etag = await this.#putPart(key, uploadId, number, sized(body), signal)
+  /** A part without. */
+  async putPart(key: string, uploadId: string, number: number, body: Bytes): Promise<Confirmed> {
+    const etag = await again(() => this.#putPart(key, uploadId, number, sized(body)))
+    return { etag, checksum: null }
+  }
+
+  /** A part whose bytes are not at hand. A failure is not tried again here. */
+  async flowPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    { stream, bytes, signal }: Flow,
+  ): Promise<Confirmed> {
+    const etag = await this.#putPart(key, uploadId, number, { Body: stream, ContentLength: bytes }, signal)
     return { etag, checksum: null }
   }
 
@@ -245,7 +262,9 @@ export class S3Bucket {
 
   /** Proves that objects can be put and removed, and finds out whether the provider takes checksums with them. */
   async probe(key: string): Promise<void> {
-    const body = Buffer.from('This object proves that the bucket can be written to; it may be deleted.\n')
+    const body = bytesOf([
+      Buffer.from('This object proves that the bucket can be written to; it may be deleted.\n'),
+    ])
     try {
       await this.put(key, body, {})
     } catch {
@@ -268,7 +287,7 @@ export class S3Bucket {
     key: string,
     uploadId: string,
     number: number,
-    sent: { Body: Buffer | Readable; ContentLength: number; ChecksumCRC32?: string },
+    sent: { Body: Readable; ContentLength: number; ChecksumCRC32?: string },
     signal?: AbortSignal,
   ): Promise<string> {
     const { ETag } = await this.#client.send(
@@ -279,22 +298,13 @@ export class S3Bucket {
   }
 }
 
-function sized(body: Buffer | Flow): { Body: Buffer | Readable; ContentLength: number } {
-  return Buffer.isBuffer(body)
-    ? { Body: body, ContentLength: body.length }
-    : { Body: body.stream, ContentLength: body.bytes }
+function sized(body: Bytes): { Body: Readable; ContentLength: number } {
+  return { Body: streamOf(body), ContentLength: body.length }
 }
 
 function confirmed(etag: string | undefined, checksum: string | undefined): Confirmed {
   if (etag === undefined) throw new Error('a part was confirmed without an ETag')
   return { etag, checksum: checksum ?? null }
-}
-
-/** As S3 writes it: base64 of four bytes, the most significant first. */
-function checksumOf(bytes: Buffer): string {
-  const sum = Buffer.alloc(4)
-  sum.writeUInt32BE(crc32(bytes))
-  return sum.toString('base64')
 }
 
 /** RFC 9110 names the last byte. */

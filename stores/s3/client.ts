@@ -25,6 +25,8 @@ export function s3Client({ endpoint, region }: S3Settings): S3Client {
     // Ours are sent where the provider takes them; the SDK's own come as trailers, which many refuse.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // To ask before each part whether it may be sent costs a round trip.
+    expectContinueHeader: false,
     requestHandler: {
       connectionTimeout: CONNECT_MS,
       socketTimeout: QUIET_MS,

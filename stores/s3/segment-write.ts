@@ -4,6 +4,7 @@ import { UploadError } from '../../src/upload/errors.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { Segment, SegmentPart, Subject } from '../../src/upload/segment.js'
 import type { ObjectHeaders } from './bucket.js'
+import type { Bytes } from './bytes.js'
 import { removeSegments } from './remove.js'
 import { seal } from './seal.js'
 import { keyOf, type Storeroom } from './storeroom.js'
@@ -58,7 +59,7 @@ export class SegmentWrite {
   }
 
   /** Takes one part, and resolves when the next may come. Rejects with why one before failed. */
-  async send(body: Buffer, sent: () => void): Promise<void> {
+  async send(body: Bytes, sent: () => void): Promise<void> {
     this.#beginning ??= this.#begin()
     const number = ++this.#parts
     const lane = this.#put(number, body)
@@ -75,7 +76,7 @@ export class SegmentWrite {
   }
 
   /** Takes the rest, which may be nothing, and makes an object of all. */
-  async finish(rest: Buffer, sent: () => void): Promise<void> {
+  async finish(rest: Bytes, sent: () => void): Promise<void> {
     if (this.#parts === 0) {
       try {
         await this.#putWhole(rest)
@@ -101,7 +102,7 @@ export class SegmentWrite {
     await seal(this.#room, this.#segment)
   }
 
-  async #putWhole(body: Buffer): Promise<void> {
+  async #putWhole(body: Bytes): Promise<void> {
     if (body.length === 0) return
     const { bucket } = this.#room
     await bucket.put(this.#key, body, await this.#headers())
@@ -125,7 +126,7 @@ export class SegmentWrite {
     await removeSegments(this.#room, covered).catch(() => undefined)
   }
 
-  async #put(number: number, body: Buffer): Promise<void> {
+  async #put(number: number, body: Bytes): Promise<void> {
     const uploadId = await (this.#beginning as Promise<string>)
     const { bucket, ledger } = this.#room
     const confirmed = await bucket.putChecked(this.#key, uploadId, number, body)
