@@ -3,6 +3,13 @@ import type { Knex } from 'knex'
 /** Where the bytes of blobs lie when they are no files: objects, and multipart uploads that become objects. */
 export async function up(knex: Knex, s: string): Promise<void> {
   await knex.raw(`
+-- Which deployment this is: part of the address of its objects, so that two databases with one bucket never take each other's.
+create table ${s}.deployment (
+  id uuid primary key default gen_random_uuid(),
+  alone boolean not null default true unique check (alone)
+);
+insert into ${s}.deployment default values;
+
 create table ${s}.segments (
   id uuid primary key,
   -- No foreign key: bytes come first, and with them this row; the blob's own row may come second.
@@ -15,7 +22,7 @@ create table ${s}.segments (
   stop bigint check (stop > start),
   upload_id text,
   part_bytes bigint,
-  state text not null check (state in ('open', 'closing', 'sealed')),
+  state text not null check (state in ('open', 'closing', 'sealed', 'doomed')),
   -- Of two that overlap the younger counts.
   born bigint generated always as identity,
   check ((upload_id is null) = (part_bytes is null)),
@@ -33,6 +40,44 @@ create table ${s}.segment_parts (
   primary key (segment_id, number)
 );
 
+-- Dooms what an object covers: bytes that were never recorded. Their rows go when their bytes are gone.
+create function ${s}.doom_covered(p_id uuid) returns jsonb language plpgsql as $$
+declare gone jsonb;
+begin
+  with covered as (
+    update ${s}.segments old set state = 'doomed' from ${s}.segments young
+    where young.id = p_id and old.blob_id = young.blob_id and old.born < young.born and old.state = 'sealed'
+      and old.start >= young.start and old.stop <= young.stop
+    returning old.*)
+  select jsonb_agg(jsonb_build_object('id', id, 'blob_id', blob_id, 'blob_epoch', blob_epoch, 'writer', writer,
+    'start', start, 'stop', stop, 'upload_id', upload_id, 'part_bytes', part_bytes, 'state', state, 'alive', false))
+    into gone from covered;
+  return coalesce(gone, '[]');
+end $$;
+
+-- What it covers; null where the epoch of the writer has ended, whose objects without a row are removed. The key share keeps it from ending
+-- until this is committed.
+create function ${s}.add_segment(
+  p_id uuid, p_blob uuid, p_blob_epoch bigint, p_writer bigint, p_start bigint, p_stop bigint, p_upload text, p_part_bytes bigint
+) returns jsonb language plpgsql as $$
+begin
+  perform from ${s}.nodes where epoch = p_writer and retired_at is null for key share;
+  if not found then return null; end if;
+  insert into ${s}.segments (id, blob_id, blob_epoch, writer, start, stop, upload_id, part_bytes, state)
+    values (p_id, p_blob, p_blob_epoch, p_writer, p_start, p_stop, p_upload, p_part_bytes,
+      case when p_stop is null then 'open' else 'sealed' end)
+    on conflict (id) do nothing;
+  return case when p_stop is null then '[]' else ${s}.doom_covered(p_id) end;
+end $$;
+
+create function ${s}.seal_segment(p_id uuid) returns jsonb language plpgsql as $$
+begin
+  update ${s}.segments set state = 'sealed' where id = p_id and state = 'closing';
+  if not found then return '[]'; end if;
+  delete from ${s}.segment_parts where segment_id = p_id;
+  return ${s}.doom_covered(p_id);
+end $$;
+
 -- A function, as the parts must be read after the lock was waited for: whoever adds one holds the row in share.
 create function ${s}.close_segment(p_id uuid) returns jsonb language plpgsql as $$
 declare
@@ -42,6 +87,7 @@ declare
 begin
   select * into v from ${s}.segments where id = p_id for no key update;
   if not found then return null; end if;
+  if v.state = 'doomed' then return null; end if;
   if v.state = 'open' then
     select count(*), sum(bytes) into v_parts, v_bytes
       from (select number, bytes, row_number() over (order by number) as place

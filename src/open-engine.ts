@@ -140,7 +140,11 @@ async function openStore(
   const { objects } = opening.config
   if (overrides.bytes !== undefined) return { bytes: overrides.bytes, publisher: null }
   if (objects === null) return openDisk(opening, overrides)
-  const bytes = await openObjects(objects, { database, epoch: () => registry.epoch })
+  const bytes = await openObjects(objects, {
+    database,
+    epoch: () => registry.epoch,
+    processes: opening.config.workers,
+  })
   opening.teardown.add('the connections to S3', LIMITS.objects, async () => bytes.close())
   return { bytes, publisher: null }
 }

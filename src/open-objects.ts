@@ -8,10 +8,19 @@ import { mediaTypeOr } from './http/media-type.js'
 import { parseMetadata, typeOf } from './tus/metadata.js'
 import type { Subject } from './upload/segment.js'
 
+const MIB = 1024 * 1024
+/** Bytes of uploads that the processes of this server hold in memory together, and one of them at least. */
+const MOST_WAITING = 80 * MIB
+const LEAST_WAITING = 24 * MIB
+
 /** Opens the bucket that S3_BUCKET names. The SDK is loaded here only: who keeps bytes on a disk needs none. */
 export async function openObjects(
   objects: ObjectsConfig,
-  { database, epoch }: { readonly database: Database; readonly epoch: () => number },
+  {
+    database,
+    epoch,
+    processes,
+  }: { readonly database: Database; readonly epoch: () => number; readonly processes: number },
 ): Promise<S3ByteStore> {
   const { S3ByteStore, s3Client } = await import('../stores/s3/main.js').catch((cause: unknown) => {
     throw new StartFailure('STORE=s3 needs the AWS SDK: npm install @aws-sdk/client-s3', { cause })
@@ -20,6 +29,7 @@ export async function openObjects(
   const store = new S3ByteStore({
     client: s3Client(objects),
     ...{ bucket, prefix, maxParts, epoch, headersOf },
+    waitingBytes: Math.max(LEAST_WAITING, Math.floor(MOST_WAITING / processes)),
     ledger: new PostgresSegments(database),
   })
   await starting(`S3_BUCKET: ${bucket} cannot be used`, () => store.open())
@@ -31,5 +41,9 @@ export function headersOf({ filename, metadata }: Subject): ObjectHeaders {
   return {
     contentType: mediaTypeOr(typeOf(parseMetadata(metadata ?? undefined))),
     contentDisposition: contentDisposition('attachment', filename),
+    ...(metadata !== null && metadata.length <= MOST_METADATA && { metadata: { tus: metadata } }),
   }
 }
+
+/** S3 takes 2 KB in all, names included. */
+const MOST_METADATA = 1_900

@@ -71,7 +71,7 @@ export async function receive(engine: Engine, request: ReceiveRequest): Promise<
   } finally {
     digest?.close()
     if (open) await handBack(engine, claim)
-    if (open && claim.fresh) await dropForgotten(engine, claim.blob)
+    if (open) await dropForgotten(engine, claim.blob)
   }
 }
 

@@ -12,9 +12,9 @@ export interface SegmentPart {
 
 /**
  * `open`: parts are still coming. `closing`: its parts are final, but it is not one object yet. `sealed`: it is an object
- * that can be read, and never changes.
+ * that can be read, and never changes. `doomed`: younger ones have all its bytes, and it is to go.
  */
-export type SegmentState = 'open' | 'closing' | 'sealed'
+export type SegmentState = 'open' | 'closing' | 'sealed' | 'doomed'
 
 /**
  * A run of a blob's bytes, `[start, stop)` of the blob, as an object of its own. Written by one writer, once, under a
@@ -49,12 +49,16 @@ export interface Subject {
  * is one statement; any may throw `registry_unavailable`.
  */
 export interface SegmentLedger {
+  /** Which deployment this is, as a UUID: part of every address, as two of them may share a bucket and a prefix. */
+  deployment(): Promise<string>
+
   /** What is known of the upload that a blob belongs to; null before it has a row. */
   subject(blob: Blob): Promise<Subject | null>
 
   /**
    * Records an object that is there, or, with `uploadId`, a multipart upload that was begun. Returns the segments that an object
-   * covers: they held bytes that were never recorded, and may be removed.
+   * covers: they held bytes that were never recorded, and are doomed. Throws `claim_lost` when the epoch of the writer has
+   * ended: then nothing will ever find what it put, and it has to remove it.
    */
   add(segment: NewSegment): Promise<readonly Segment[]>
 
@@ -76,8 +80,17 @@ export interface SegmentLedger {
   /** Up to `limit` segments written under an epoch, by id, after the given one; without those that an assembler goes on with. */
   writtenBy(epoch: number, after: string | null, limit: number): Promise<readonly Segment[]>
 
-  /** Segments that have or may have bytes of `[start, stop)`, the youngest first. */
+  /** Of segments, those whose blob has no row and will not get one. */
+  abandoned(ids: readonly string[]): Promise<ReadonlySet<string>>
+
+  /** Segments that have or may have bytes of `[start, stop)`, the youngest first, without doomed ones. */
   within(blob: Blob, start: number, stop: number): Promise<readonly Segment[]>
+
+  /** Some of those of a blob that are not doomed. */
+  atMost(blob: Blob, limit: number): Promise<readonly Segment[]>
+
+  /** All of a blob, doomed ones too. */
+  all(blob: Blob): Promise<readonly Segment[]>
 
   forget(ids: readonly string[]): Promise<void>
 

@@ -1,5 +1,7 @@
 import { discard } from './discard.js'
 import type { Engine } from './engine.js'
+import { isUploadError } from './errors.js'
+import type { Expired } from './ports.js'
 import { release } from './publishing.js'
 import { retract } from './retract.js'
 
@@ -36,10 +38,12 @@ async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> 
   let removing: Promise<unknown> = Promise.resolve()
   try {
     while (!signal?.aborted) {
-      const due = await engine.registry.expireDue(EXPIRED_AT_ONCE)
+      const due = await expireSome(engine)
       for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
       await removing
       removing = discard(engine, due.unreferenced)
+      // It is awaited above or below; a failure meanwhile is not an unhandled one.
+      removing.catch(() => undefined)
       count += due.uploads.length
       if (due.uploads.length === 0) break
     }
@@ -47,6 +51,18 @@ async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> 
     await removing
   }
   return count
+}
+
+/** Fewer, where so many had so many ranges that the database did not get through with them in time. */
+async function expireSome(engine: Engine): Promise<Expired> {
+  for (let most = EXPIRED_AT_ONCE; ; most = Math.ceil(most / 10)) {
+    try {
+      return await engine.registry.expireDue(most)
+    } catch (error) {
+      const tooLong = isUploadError(error) && error.code === 'registry_unavailable'
+      if (!tooLong || most === 1) throw error
+    }
+  }
 }
 
 /** What a dead node, or one that had no more room, did not get done. */

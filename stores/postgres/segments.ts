@@ -8,17 +8,18 @@ import type {
   SegmentState,
   Subject,
 } from '../../src/upload/segment.js'
+import { lost } from './claim-answer.js'
 import type { Database } from './database.js'
 
 interface SegmentRow {
   readonly id: string
   readonly blob_id: string
-  readonly blob_epoch: string
-  readonly writer: string
-  readonly start: string
-  readonly stop: string | null
+  readonly blob_epoch: string | number
+  readonly writer: string | number
+  readonly start: string | number
+  readonly stop: string | number | null
   readonly upload_id: string | null
-  readonly part_bytes: string | null
+  readonly part_bytes: string | number | null
   readonly state: SegmentState
   readonly alive: boolean
 }
@@ -44,22 +45,23 @@ export class PostgresSegments implements SegmentLedger {
     return row ?? null
   }
 
-  async add(segment: NewSegment): Promise<readonly Segment[]> {
-    const { s } = this.#database
-    const { id, blob, writer, start, stop, uploadId, partBytes } = segment
-    // The select sees the time before the insert. That one may come again, when its first answer was lost.
-    const rows = await this.#database.rows<SegmentRow>(
-      'add_segment',
-      `with added as (
-         insert into ${s}.segments (id, blob_id, blob_epoch, writer, start, stop, upload_id, part_bytes, state)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing)
-       ${this.#select} where blob_id = ? and state = 'sealed' and start >= ? and stop <= ? and id <> ?`,
-      [
-        ...[id, blob.id, blob.epoch, writer, start, stop, uploadId, partBytes],
-        stop === null ? 'open' : 'sealed',
-        ...[blob.id, start, stop, id],
-      ],
+  async deployment(): Promise<string> {
+    const [row] = await this.#database.rows<{ id: string }>(
+      'deployment',
+      `select id from ${this.#database.s}.deployment`,
     )
+    if (row === undefined) throw new Error('the schema has no deployment')
+    return row.id
+  }
+
+  async add(segment: NewSegment): Promise<readonly Segment[]> {
+    const { id, blob, writer, start, stop, uploadId, partBytes } = segment
+    const rows = await this.#database.value<SegmentRow[] | null>(
+      'add_segment',
+      `select ${this.#database.s}.add_segment(?, ?, ?, ?, ?, ?, ?, ?) as value`,
+      [id, blob.id, blob.epoch, writer, start, stop, uploadId, partBytes],
+    )
+    if (rows === null) throw lost()
     return rows.map(toSegment)
   }
 
@@ -96,15 +98,9 @@ export class PostgresSegments implements SegmentLedger {
   }
 
   async seal(id: string): Promise<readonly Segment[]> {
-    const { s } = this.#database
-    const rows = await this.#database.rows<SegmentRow>(
+    const rows = await this.#database.value<SegmentRow[]>(
       'seal_segment',
-      `with sealed as (
-         update ${s}.segments set state = 'sealed' where id = ? and state = 'closing'
-         returning id, blob_id as blob, start as first, stop as last, born as age),
-       tidied as (delete from ${s}.segment_parts where segment_id in (select id from sealed))
-       ${this.#select} join (select blob, first, last, age from sealed) younger on blob_id = blob
-       where state = 'sealed' and start >= first and stop <= last and born < age`,
+      `select ${this.#database.s}.seal_segment(?) as value`,
       [id],
     )
     return rows.map(toSegment)
@@ -113,20 +109,51 @@ export class PostgresSegments implements SegmentLedger {
   async within(blob: Blob, start: number, stop: number): Promise<readonly Segment[]> {
     const rows = await this.#database.rows<SegmentRow>(
       'segments_within',
-      `${this.#select} where blob_id = ? and start < ? and coalesce(stop > ?, true) order by born desc`,
+      `${this.#select} where blob_id = ? and state <> 'doomed' and start < ? and coalesce(stop > ?, true)
+       order by born desc`,
       [blob.id, stop, start],
     )
     return rows.map(toSegment)
   }
 
+  async atMost(blob: Blob, limit: number): Promise<readonly Segment[]> {
+    const rows = await this.#database.rows<SegmentRow>(
+      'segments_at_most',
+      `${this.#select} where blob_id = ? and state <> 'doomed' limit ?`,
+      [blob.id, limit],
+    )
+    return rows.map(toSegment)
+  }
+
+  async all(blob: Blob): Promise<readonly Segment[]> {
+    const rows = await this.#database.rows<SegmentRow>('segments_of', `${this.#select} where blob_id = ?`, [
+      blob.id,
+    ])
+    return rows.map(toSegment)
+  }
+
   async writtenBy(epoch: number, after: string | null, limit: number): Promise<readonly Segment[]> {
+    const { s } = this.#database
     const rows = await this.#database.rows<SegmentRow>(
       'segments_written_by',
       `${this.#select} where writer = ? and (?::uuid is null or id > ?)
-         and not exists (select from ${this.#database.s}.assemblies where target = blob_id) order by id limit ?`,
+         and not exists (select from ${s}.assemblies where target = blob_id) order by id limit ?`,
       [epoch, after, after, limit],
     )
     return rows.map(toSegment)
+  }
+
+  async abandoned(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const { s } = this.#database
+    // Blobs get their rows from nodes of their own epoch: once that has ended, none will come.
+    const rows = await this.#database.rows<{ id: string }>(
+      'abandoned_segments',
+      `select g.id from ${s}.segments g
+       where g.id = any(?::uuid[]) and not exists (select from ${s}.blobs b where b.id = g.blob_id)
+         and not exists (select from ${s}.nodes n where n.epoch = g.blob_epoch and n.retired_at is null)`,
+      [ids],
+    )
+    return new Set(rows.map(({ id }) => id))
   }
 
   async forget(ids: readonly string[]): Promise<void> {

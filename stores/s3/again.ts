@@ -1,16 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isRefusal } from './storage-error.js'
 
 const TRIES = 5
 /** The first pause, in ms; each further is twice as long, and half of it is left to chance. */
 const PAUSE_MS = 100
 
-/** What the provider takes back later: it has too much to do, or gave up on a slow body. */
-const PASSING = new Set(['SlowDown', 'RequestTimeout', 'Throttling', 'TooManyRequests', 'InternalError'])
-
-/**
- * Sends a body again that the SDK can send once only, where another try may do: not where the provider said that the request itself is
- * wrong.
- */
+/** Sends a body again that the SDK can send once only, where another try may do. */
 export async function again<T>(attempt: () => Promise<T>): Promise<T> {
   for (let count = 1; ; count++) {
     try {
@@ -20,10 +15,4 @@ export async function again<T>(attempt: () => Promise<T>): Promise<T> {
     }
     await sleep(PAUSE_MS * 2 ** (count - 1) * (0.5 + Math.random() / 2))
   }
-}
-
-/** Errors of the network have no fault. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof Error) || PASSING.has(error.name)) return false
-  return '$fault' in error && error.$fault === 'client'
 }

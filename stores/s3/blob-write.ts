@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream'
 import type { Blob } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
+import { patiently } from '../../src/upload/patience.js'
 import type { BlobWrite, WriteOptions, WriteResult } from '../../src/upload/ports.js'
 import { SourceTap } from '../source/tap.js'
 import { type Bytes, divided } from './bytes.js'
 import { SegmentWrite } from './segment-write.js'
-import { storageError } from './storage-error.js'
+import { writeError } from './storage-error.js'
 import type { Storeroom } from './storeroom.js'
 import type { Gathering } from './waiting-bytes.js'
 
@@ -76,7 +77,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
       await this.#fill()
       await this.#reporting
     } catch (error) {
-      this.#failure ??= storageError(error)
+      this.#failure ??= writeError(error)
     }
     const failure = this.#failure ?? this.#tap.error
     if (failure !== null) await this.#giveUp()
@@ -88,8 +89,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #mustExist(): Promise<void> {
     const { blob } = this.#target
     if (this.#options.fresh) return
-    const segments = await this.#room.ledger.within(blob, 0, Number.MAX_SAFE_INTEGER)
-    if (segments.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
+    const some = await patiently(() => this.#room.ledger.atMost(blob, 1))
+    if (some.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
   }
 
   async #fill(): Promise<void> {

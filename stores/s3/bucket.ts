@@ -18,7 +18,7 @@ import {
 import type { SegmentPart } from '../../src/upload/segment.js'
 import { again } from './again.js'
 import { type Bytes, bytesOf, checksumOf, streamOf } from './bytes.js'
-import { isAbsent, isUnknown } from './storage-error.js'
+import { isAbsent, isRefusal, isUnknown } from './storage-error.js'
 
 /** What an object says of itself to whoever gets it past this server. */
 export interface ObjectHeaders {
@@ -117,8 +117,14 @@ export class S3Bucket {
     return { etag, checksum: null }
   }
 
-  /** Fails with what `isUnknown` knows where the provider has no such operation. */
-  async copyPart(key: string, uploadId: string, number: number, from: ObjectRange): Promise<Confirmed> {
+  /** `whole`: the length of the object it is copied from. Fails with what `isUnknown` knows where there is no such operation. */
+  async copyPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    from: ObjectRange,
+    whole: number,
+  ): Promise<Confirmed> {
     try {
       const { CopyPartResult } = await this.#client.send(
         new UploadPartCopyCommand({
@@ -126,9 +132,11 @@ export class S3Bucket {
           UploadId: uploadId,
           PartNumber: number,
           CopySource: `${this.#name}/${from.key}`.split('/').map(encodeURIComponent).join('/'),
-          CopySourceRange: rangeOf(from),
+          // A whole object needs none, and a small one may have none.
+          ...((from.start > 0 || from.stop < whole) && { CopySourceRange: rangeOf(from) }),
         }),
       )
+      if (CopyPartResult?.ETag === undefined) this.#copies = false
       return confirmed(CopyPartResult?.ETag, CopyPartResult?.ChecksumCRC32)
     } catch (error) {
       if (isUnknown(error)) this.#copies = false
@@ -267,7 +275,8 @@ export class S3Bucket {
     ])
     try {
       await this.put(key, body, {})
-    } catch {
+    } catch (error) {
+      if (!isRefusal(error) && !isUnknown(error)) throw error
       // What was refused for another reason fails again, and says why.
       this.#checksums = false
       await this.put(key, body, {})

@@ -7,6 +7,7 @@ import type { SegmentLedger, Subject } from '../../src/upload/segment.js'
 import { assemble } from './assemble.js'
 import { S3BlobWrite } from './blob-write.js'
 import { type ObjectHeaders, S3Bucket } from './bucket.js'
+import { layOut } from './pieces.js'
 import { readBlob } from './read.js'
 import { removeSegments } from './remove.js'
 import { storageError } from './storage-error.js'
@@ -18,7 +19,9 @@ export interface S3ByteStoreOptions {
   /** Ended with the store. */
   readonly client: S3Client
   readonly bucket: string
-  /** Before every key, such as `tributary/`; nothing outside is listed, written or removed. */
+  /**
+   * Before every key, such as `tributary/`, followed by the deployment's id; nothing outside is listed, written or removed.
+   */
   readonly prefix: string
   /** Where it is kept which bytes lie where. */
   readonly ledger: SegmentLedger
@@ -28,13 +31,13 @@ export interface S3ByteStoreOptions {
   readonly headersOf?: (subject: Subject) => ObjectHeaders
   /** Most parts of a multipart upload. Default 10,000, S3's own limit. */
   readonly maxParts?: number
-  /** Most bytes of all writes in memory. Default 96 MiB. */
+  /** Most bytes of all writes in memory. Default 80 MiB. */
   readonly waitingBytes?: number
 }
 
 const MIB = 1024 * 1024
 /** Measured with 16 uploads at once: the process stays below 250 MiB. */
-const WAITING_BYTES = 96 * MIB
+const WAITING_BYTES = 80 * MIB
 const MOST_PARTS = 10_000
 
 /**
@@ -43,23 +46,26 @@ const MOST_PARTS = 10_000
  */
 export class S3ByteStore implements ByteStore, ScatteredBlobs {
   readonly #room: Storeroom
+  #prefix: string
 
   constructor(options: S3ByteStoreOptions) {
+    this.#prefix = options.prefix
     this.#room = {
       bucket: new S3Bucket(options.client, options.bucket),
       ledger: options.ledger,
       waiting: new WaitingBytes(options.waitingBytes ?? WAITING_BYTES),
       epoch: options.epoch,
       headersOf: options.headersOf ?? (() => ({})),
-      prefix: options.prefix,
+      prefix: () => this.#prefix,
       maxParts: options.maxParts ?? MOST_PARTS,
     }
   }
 
-  /** Proves that objects can be put and removed, and finds out what the provider can. */
+  /** Once, before anything else. Proves that objects can be put and removed, and finds out what the provider can. */
   async open(): Promise<void> {
+    this.#prefix += `${await this.#room.ledger.deployment()}/`
     try {
-      await this.#room.bucket.probe(`${this.#room.prefix}probe-${randomUUID()}`)
+      await this.#room.bucket.probe(`${this.#prefix}probe-${randomUUID()}`)
     } catch (error) {
       throw storageError(error)
     }
@@ -79,20 +85,22 @@ export class S3ByteStore implements ByteStore, ScatteredBlobs {
 
   async remove(blob: Blob): Promise<void> {
     try {
-      await removeSegments(this.#room, await this.#room.ledger.within(blob, 0, Number.MAX_SAFE_INTEGER))
+      await removeSegments(this.#room, await this.#room.ledger.all(blob))
     } catch (error) {
       throw storageError(error)
     }
   }
 
-  /** Only where the bucket itself answers that an object is not in it. */
+  /** Only where the bucket itself answers that an object is not in it, of one that counts. */
   async isLost(blob: Blob): Promise<boolean> {
     const { bucket, ledger } = this.#room
     try {
       await bucket.check()
-      for (const segment of await ledger.within(blob, 0, Number.MAX_SAFE_INTEGER))
-        if (segment.state === 'sealed' && (await bucket.size(keyOf(this.#room, segment))) === null)
-          return true
+      const segments = await ledger.within(blob, 0, Number.MAX_SAFE_INTEGER)
+      const sealed = segments.filter(({ state }) => state === 'sealed')
+      const { pieces } = layOut(sealed, 0, Number.MAX_SAFE_INTEGER)
+      for (const segment of new Set(pieces.map((piece) => piece.segment)))
+        if ((await bucket.size(keyOf(this.#room, segment))) === null) return true
       return false
     } catch (error) {
       throw storageError(error)
@@ -100,8 +108,7 @@ export class S3ByteStore implements ByteStore, ScatteredBlobs {
   }
 
   async isScattered(blob: Blob): Promise<boolean> {
-    const segments = await this.#room.ledger.within(blob, 0, Number.MAX_SAFE_INTEGER)
-    return segments.length > 1
+    return (await this.#room.ledger.atMost(blob, 2)).length > 1
   }
 
   assemble(

@@ -4,7 +4,8 @@ import { S3Client } from '@aws-sdk/client-s3'
 const CONNECT_MS = 5_000
 /** Between two bytes. Completing a large object may keep quiet for longer than anything else. */
 const QUIET_MS = 60_000
-const SOCKETS = 128
+/** Uploads are bounded by memory, downloads by their clients; a request that waits for a socket would time out. */
+const SOCKETS = 10_000
 const TRIES = 5
 
 export interface S3Settings {
@@ -22,6 +23,7 @@ export function s3Client({ endpoint, region }: S3Settings): S3Client {
     // A bucket as a part of the host's name is what other providers often have no certificate or no DNS for.
     ...(endpoint !== null && { endpoint, forcePathStyle: true }),
     maxAttempts: TRIES,
+    logger: QUIET,
     // Ours are sent where the provider takes them; the SDK's own come as trailers, which many refuse.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
@@ -46,6 +48,10 @@ export function s3Client({ endpoint, region }: S3Settings): S3Client {
   )
   return client
 }
+
+/** It would print what it also rejects with, among lines that are JSON. */
+const ignore = () => undefined
+const QUIET = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
 
 /** Requests in XML are short and are signed. */
 function isUpload(body: unknown): boolean {

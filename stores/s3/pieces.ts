@@ -7,29 +7,40 @@ export interface Piece {
   readonly stop: number
 }
 
-/** Where `[start, stop)` of a blob lies, in order: of segments that overlap the younger counts. Null where a byte is missing. */
-export function piecesOf(
-  youngestFirst: readonly Segment[],
-  start: number,
-  stop: number,
-): readonly Piece[] | null {
-  const found: Piece[] = []
-  let missing: readonly (readonly [number, number])[] = start < stop ? [[start, stop]] : []
+type Range = readonly [start: number, stop: number]
+
+export interface Layout {
+  /** In order. */
+  readonly pieces: readonly Piece[]
+  readonly missing: readonly Range[]
+}
+
+/** Where `[start, stop)` of a blob lies: of segments that overlap the younger counts. One that has no end yet has no bytes. */
+export function layOut(youngestFirst: readonly Segment[], start: number, stop: number): Layout {
+  const pieces: Piece[] = []
+  let missing: readonly Range[] = start < stop ? [[start, stop]] : []
   for (const segment of youngestFirst) {
-    if (segment.stop === null) continue
-    const left: (readonly [number, number])[] = []
-    for (const [from, to] of missing) {
-      const [first, last] = [Math.max(from, segment.start), Math.min(to, segment.stop)]
-      if (first >= last) {
-        left.push([from, to])
-        continue
-      }
-      found.push({ segment, start: first, stop: last })
-      if (from < first) left.push([from, first])
-      if (last < to) left.push([last, to])
-    }
-    missing = left
+    const found = lay(segment, missing)
+    pieces.push(...found.pieces)
+    missing = found.missing
   }
-  if (missing.length > 0) return null
-  return found.sort((a, b) => a.start - b.start)
+  return { pieces: pieces.sort((a, b) => a.start - b.start), missing }
+}
+
+/** What one segment has of what is missing, and what is missing then. */
+export function lay(segment: Segment, missing: readonly Range[]): Layout {
+  if (segment.stop === null) return { pieces: [], missing }
+  const pieces: Piece[] = []
+  const left: Range[] = []
+  for (const [from, to] of missing) {
+    const [first, last] = [Math.max(from, segment.start), Math.min(to, segment.stop)]
+    if (first >= last) {
+      left.push([from, to])
+      continue
+    }
+    pieces.push({ segment, start: first, stop: last })
+    if (from < first) left.push([from, first])
+    if (last < to) left.push([last, to])
+  }
+  return { pieces, missing: left }
 }

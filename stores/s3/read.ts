@@ -3,9 +3,9 @@ import type { Blob } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
 import type { Segment } from '../../src/upload/segment.js'
 import type { ObjectRange } from './bucket.js'
-import { type Piece, piecesOf } from './pieces.js'
+import { lay, layOut, type Piece } from './pieces.js'
 import { seal } from './seal.js'
-import { brokenPromise, isAbsent, storageError } from './storage-error.js'
+import { brokenPromise, isAbsent, storageError, writeError } from './storage-error.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
 /** An object may break off so often, without a byte in between, before that is an error. */
@@ -22,8 +22,8 @@ async function* bytes(room: Storeroom, blob: Blob, start: number, stop: number):
 }
 
 /**
- * Where the bytes of a blob lie, all of them in objects. Segments that their writer left behind are made objects first. Throws
- * `blob_gone`, and `storage_failed` where a byte is missing.
+ * Where the bytes of a blob lie, all of them in objects. Segments that their writer left behind are made objects first, where
+ * younger ones do not have their bytes anyway. Throws `blob_gone`, and `storage_failed` where a byte is missing.
  */
 export async function locate(
   room: Storeroom,
@@ -31,11 +31,25 @@ export async function locate(
   start: number,
   stop: number,
 ): Promise<readonly Piece[]> {
-  const segments = await sealed(room, await room.ledger.within(blob, start, stop))
-  const pieces = piecesOf(segments, start, stop)
-  if (pieces !== null) return pieces
-  const all = await room.ledger.within(blob, 0, Number.MAX_SAFE_INTEGER)
-  throw all.length === 0 ? new UploadError('blob_gone', 'The bytes are no longer there.') : brokenPromise()
+  const pieces: Piece[] = []
+  let missing = layOut([], start, stop).missing
+  let failure: unknown = null
+  for (const segment of await room.ledger.within(blob, start, stop)) {
+    if (missing.length === 0) break
+    if (missing.every(([, to]) => to <= segment.start)) continue
+    const object = await sealed(room, segment).catch((error: unknown) => {
+      failure ??= error
+      return null
+    })
+    if (object === null) continue
+    const found = lay(object, missing)
+    pieces.push(...found.pieces)
+    missing = found.missing
+  }
+  if (missing.length === 0) return pieces.sort((a, b) => a.start - b.start)
+  if (failure !== null) throw writeError(failure)
+  const some = await room.ledger.atMost(blob, 1)
+  throw some.length === 0 ? new UploadError('blob_gone', 'The bytes are no longer there.') : brokenPromise()
 }
 
 export function rangeOf(room: Storeroom, { segment, start, stop }: Piece): ObjectRange {
@@ -63,17 +77,10 @@ export async function* objectBytes(room: Storeroom, range: ObjectRange): AsyncGe
   }
 }
 
-/** Those that are objects, of those whose writer may not be at them any more. What he still writes is part of nothing yet. */
-async function sealed(room: Storeroom, segments: readonly Segment[]): Promise<readonly Segment[]> {
-  const made: Segment[] = []
-  for (const segment of segments) {
-    if (segment.state === 'sealed') made.push(segment)
-    else if (segment.state === 'closing' || !segment.alive) {
-      const stop = await seal(room, segment).catch((error: unknown) => {
-        throw storageError(error)
-      })
-      if (stop !== null) made.push({ ...segment, stop, state: 'sealed' })
-    }
-  }
-  return made
+/** As an object; null where it is none, and its writer may still be at it. What he writes is part of nothing yet. */
+async function sealed(room: Storeroom, segment: Segment): Promise<Segment | null> {
+  if (segment.state === 'sealed') return segment
+  if (segment.state === 'open' && segment.alive) return null
+  const stop = await seal(room, segment)
+  return stop === null ? null : { ...segment, stop, state: 'sealed' }
 }

@@ -17,7 +17,10 @@ export async function removeSegments(room: Storeroom, segments: readonly Segment
 }
 
 /** A segment that is not sealed may have become an object without anybody having been told. */
-async function removeBytes(room: Storeroom, segment: Segment): Promise<void> {
+export async function removeBytes(
+  room: Storeroom,
+  segment: Pick<Segment, 'id' | 'blob' | 'writer' | 'uploadId'> & Partial<Segment>,
+): Promise<void> {
   const key = keyOf(room, segment)
   if (segment.uploadId !== null && segment.state !== 'sealed') await room.bucket.abort(key, segment.uploadId)
   await room.bucket.remove(key)

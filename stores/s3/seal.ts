@@ -35,6 +35,10 @@ async function complete(room: Storeroom, segment: Segment, uploadId: string, clo
     if (parts === null) throw error
     await room.bucket.complete(key, uploadId, parts)
   }
+  // Whoever is told that it is sealed may remove what it was copied from.
+  const size = await room.bucket.size(key)
+  if (size !== closed.stop - segment.start)
+    throw new Error(`an object has ${size} bytes instead of ${closed.stop - segment.start}`)
 }
 
 /**

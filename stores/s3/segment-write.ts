@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Blob } from '../../src/upload/blob.js'
-import { UploadError } from '../../src/upload/errors.js'
+import { isUploadError, UploadError } from '../../src/upload/errors.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { Segment, SegmentPart, Subject } from '../../src/upload/segment.js'
 import type { ObjectHeaders } from './bucket.js'
 import type { Bytes } from './bytes.js'
-import { removeSegments } from './remove.js'
+import { removeBytes, removeSegments } from './remove.js'
 import { seal } from './seal.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
@@ -121,7 +121,12 @@ export class SegmentWrite {
 
   /** The row; and what it covers, which was never part of an upload, goes. */
   async #record(segment: Parameters<Storeroom['ledger']['add']>[0]): Promise<void> {
-    const covered = await patiently(() => this.#room.ledger.add(segment))
+    const covered = await patiently(() => this.#room.ledger.add(segment)).catch(async (error: unknown) => {
+      // Without a row nobody would find it again: the epoch it was put under may have been swept before.
+      if (isUploadError(error) && error.code === 'claim_lost')
+        await removeBytes(this.#room, segment).catch(() => undefined)
+      throw error
+    })
     // Whatever stays goes with its blob.
     await removeSegments(this.#room, covered).catch(() => undefined)
   }

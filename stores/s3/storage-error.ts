@@ -3,6 +3,9 @@ import { UploadError } from '../../src/upload/errors.js'
 /** What providers call an object, or a multipart upload, that is not there; some name the one for the other. */
 const ABSENT = new Set(['NoSuchKey', 'NotFound', 'NoSuchUpload'])
 
+/** What they ask to be tried again later. */
+const PASSING = new Set(['SlowDown', 'RequestTimeout', 'Throttling', 'TooManyRequests', 'InternalError'])
+
 /** A quota of the bucket, of the account, of the disks behind it. */
 const FULL = new Set([
   'QuotaExceeded',
@@ -20,6 +23,18 @@ export function isAbsent(error: unknown): boolean {
 
 export function isUnknown(error: unknown): boolean {
   return UNKNOWN.has(nameOf(error))
+}
+
+/** Whether the provider said that the request itself is wrong, so that it would say so again. Errors of the network are none. */
+export function isRefusal(error: unknown): boolean {
+  if (!(error instanceof Error) || PASSING.has(error.name)) return false
+  return '$fault' in error && error.$fault === 'client'
+}
+
+/** As `storageError`, of a write: that a multipart upload is gone says nothing of bytes that are there. */
+export function writeError(cause: unknown): UploadError {
+  if (!isAbsent(cause)) return storageError(cause)
+  return new UploadError('storage_failed', 'The storage gave up on the upload.', { cause })
 }
 
 /** What a failed call to the provider means to the domain. Keys and hosts stay in the cause: the sentence may reach a client. */

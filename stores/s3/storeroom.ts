@@ -10,8 +10,8 @@ export interface Storeroom {
   /** Under which this process writes at this moment. */
   readonly epoch: () => number
   readonly headersOf: (subject: Subject) => ObjectHeaders
-  /** Before every key: nothing outside is listed, written or removed. */
-  readonly prefix: string
+  /** Before every key, with the deployment's id in it: nothing outside is listed, written or removed. Known once it is open. */
+  readonly prefix: () => string
   /** Most parts of a multipart upload. */
   readonly maxParts: number
 }
@@ -25,7 +25,7 @@ export function keyOf(
 }
 
 export function epochPrefix(room: Storeroom, epoch: number): string {
-  return `${room.prefix}${epoch}/`
+  return `${room.prefix()}${epoch}/`
 }
 
 /** The id of the segment that a key is that of; null for a key that is none of ours. */

@@ -14,29 +14,55 @@ type Known = (ids: readonly string[]) => Promise<ReadonlySet<string>>
  * uploads that take too long. Returns how many blobs and stray objects were removed.
  */
 export async function sweepEpoch(room: Storeroom, epoch: number, known: Known): Promise<number> {
-  return (
-    (await sweepSegments(room, epoch, known)) +
-    (await sweepObjects(room, epoch)) +
-    (await sweepUploads(room, epoch))
-  )
+  let removed = 0
+  let failure: unknown = null
+  // One that cannot be done now keeps no other from being done; the epoch is swept again then.
+  for (const step of [sweepSegments, sweepObjects, sweepUploads]) {
+    try {
+      removed += await step(room, epoch, known)
+    } catch (error) {
+      failure ??= error
+    }
+  }
+  if (failure !== null) throw failure
+  return removed
 }
 
 async function sweepSegments(room: Storeroom, epoch: number, known: Known): Promise<number> {
   const removed = new Set<string>()
+  let failure: unknown = null
   let after: string | null = null
   for (;;) {
     const segments: readonly Segment[] = await room.ledger.writtenBy(epoch, after, BATCH)
-    if (segments.length === 0) return removed.size
-    // One of another epoch's blobs had a row when it was written to, and goes with that.
-    const own = segments.filter(({ blob }) => blob.epoch === epoch)
-    const kept = await known([...new Set(own.map(({ blob }) => blob.id))])
-    const lost = own.filter(({ blob }) => !kept.has(blob.id))
+    if (segments.length === 0) break
+    const lost = await lostOf(room, epoch, segments, known)
     for (const { blob } of lost) removed.add(blob.id)
-    await removeSegments(room, lost)
-    for (const segment of segments)
-      if (!lost.includes(segment) && segment.state !== 'sealed') await seal(room, segment)
+    const doomed = segments.filter(({ state }) => state === 'doomed')
+    await removeSegments(room, [...new Set([...lost, ...doomed])])
+    for (const segment of segments) {
+      if (lost.includes(segment) || segment.state === 'sealed' || segment.state === 'doomed') continue
+      await seal(room, segment).catch((error: unknown) => {
+        failure ??= error
+      })
+    }
     after = segments.at(-1)?.id ?? null
   }
+  if (failure !== null) throw failure
+  return removed.size
+}
+
+/** Those whose blob has no row: of this epoch as the registry says, of others where their epoch has ended, too. */
+async function lostOf(
+  room: Storeroom,
+  epoch: number,
+  segments: readonly Segment[],
+  known: Known,
+): Promise<readonly Segment[]> {
+  const own = segments.filter(({ blob }) => blob.epoch === epoch)
+  const others = segments.filter(({ blob }) => blob.epoch !== epoch)
+  const kept = await known([...new Set(own.map(({ blob }) => blob.id))])
+  const abandoned = await room.ledger.abandoned(others.map(({ id }) => id))
+  return [...own.filter(({ blob }) => !kept.has(blob.id)), ...others.filter(({ id }) => abandoned.has(id))]
 }
 
 /** Objects whose writer died before it could write the row. */

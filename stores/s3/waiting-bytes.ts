@@ -1,8 +1,8 @@
 import { LEAST_PART } from './part-grid.js'
 
 const MIB = 1024 * 1024
-/** A write that is alone makes no larger parts: four of them are sent at a time. */
-const MOST_PART = 16 * MIB
+/** A write that is alone makes no larger parts: with the four that are sent at a time a killed server loses 60 MiB at most. */
+const MOST_PART = 12 * MIB
 
 /** A write that gathers bytes for its next part. */
 export interface Gathering {

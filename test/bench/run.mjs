@@ -14,7 +14,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { missing } from './load/program.mjs'
+import { missing, program } from './load/program.mjs'
 import { Files } from './measure/files.mjs'
 import { lanesOf, peersOf } from './measure/lanes.mjs'
 import { measuresProcesses } from './measure/process-tree.mjs'
@@ -84,6 +84,8 @@ function parse(argv) {
   if (!Number.isInteger(rounds) || rounds < 1) throw new Misuse('--rounds is a whole number from 1')
   if (values.write && values.size !== 'full')
     throw new Misuse('--write is for the full size: others say nothing')
+  if (values.write && values.peers)
+    throw new Misuse('--write is for all peers: others would lose their figures')
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
   return {
     size: values.size,
@@ -135,6 +137,7 @@ function chosen(flag, list, all) {
 async function measure(options, scratch) {
   const run = {
     date: new Date().toISOString().slice(0, 10),
+    commit: await commitOf(),
     command: options.command,
     size: options.size,
     rounds: options.rounds,
@@ -153,6 +156,14 @@ async function measure(options, scratch) {
   // What was interrupted in its last turn looks whole, and may not be.
   interruption.signal.throwIfAborted()
   return run
+}
+
+/** Of what is measured; with a star where files differ from it. */
+async function commitOf() {
+  const git = (...args) => program('git', ['-C', fileURLToPath(ROOT), ...args]).catch(() => ({ stdout: '' }))
+  const head = await git('rev-parse', '--short', 'HEAD')
+  const changed = await git('status', '--porcelain', 'src', 'stores', 'migrations')
+  return `${head.stdout.trim() || 'an unknown commit'}${changed.stdout === '' ? '' : '*'}`
 }
 
 function possible(work, { skipped }) {

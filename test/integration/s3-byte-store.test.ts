@@ -20,6 +20,11 @@ beforeAll(async () => {
   server = await startS3()
   schema = testSchema()
   postgres = await schema.open()
+  // Those under which the contract writes.
+  await schema.run(
+    `insert into $s.nodes (epoch, process, lease_until) overriding system value
+     select n, '{}', now() + interval '1 day' from generate_series(1, 9) n on conflict do nothing`,
+  )
 })
 
 afterAll(async () => {

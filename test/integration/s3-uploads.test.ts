@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import {
+  AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
@@ -16,6 +17,7 @@ import type { Engine } from '../../src/upload/engine.js'
 import { sweep } from '../../src/upload/sweep.js'
 import { terminate } from '../../src/upload/terminate.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
+import { PostgresSegments } from '../../stores/postgres/segments.js'
 import type { S3ByteStore } from '../../stores/s3/byte-store.js'
 import { s3Client } from '../../stores/s3/client.js'
 import { append, download, draft, engineOf, finalOf, stored } from '../support/engine-on-disk.js'
@@ -60,6 +62,12 @@ async function keys(under = prefix): Promise<readonly string[]> {
   return Contents.flatMap(({ Key }) => Key ?? [])
 }
 
+/** How the keys of this deployment begin. */
+async function ours(): Promise<string> {
+  const [row] = await schema.run<{ id: string }>('select id from $s.deployment')
+  return `${prefix}${row?.id}/`
+}
+
 async function uploadsUnderWay(): Promise<number> {
   const { Uploads = [] } = await client.send(
     new ListMultipartUploadsCommand({ Bucket: server.bucket, Prefix: prefix }),
@@ -95,6 +103,7 @@ test('an object has the type and the name of its upload, be it put at once, in p
     expect(others).toEqual([])
     const head = await client.send(new HeadObjectCommand({ Bucket: server.bucket, Key: key }))
     expect(head.ContentType).toBe('video/mp4')
+    expect(head.Metadata).toEqual({ tus: NAMED.metadata })
     expect(head.ContentDisposition).toBe(
       `attachment; filename="Urlaub in K_ln.mp4"; filename*=UTF-8''Urlaub%20in%20K%C3%B6ln.mp4`,
     )
@@ -137,7 +146,7 @@ test('a dead epoch leaves nothing without a row, and what it left open becomes a
   const { epoch } = postgres.registry
   const upload = await create(engine, draft({ length: 50 * MIB }))
   const blobId = randomUUID()
-  const stray = `${prefix}${epoch}/${blobId}/${randomUUID()}`
+  const stray = `${await ours()}${epoch}/${blobId}/${randomUUID()}`
   await client.send(new PutObjectCommand({ Bucket: server.bucket, Key: stray, Body: 'no row' }))
   await client.send(
     new CreateMultipartUploadCommand({ Bucket: server.bucket, Key: `${stray.slice(0, -36)}${randomUUID()}` }),
@@ -177,6 +186,92 @@ test('a dead epoch leaves nothing without a row, and what it left open becomes a
   expect(content.subarray(recorded).equals(rest)).toBe(true)
   second.close()
   void write
+})
+
+test('an object whose row comes after its epoch was swept is no promise', async () => {
+  const upload = await create(engine, draft({ length: 2000 }))
+  const other = await schema.open()
+  const sweeper = await openS3Store(server, other, { prefix })
+  // The object is there; then the process is frozen for longer than its lease, and another node sweeps.
+  const ledger = new PostgresSegments(postgres.database)
+  const add = ledger.add.bind(ledger)
+  ledger.add = async (segment) => {
+    await schema.run(
+      `update $s.nodes set lease_until = now() - interval '1 s' where epoch = ${segment.writer}`,
+    )
+    await sweep(engineOf(other.registry, sweeper))
+    return add(segment)
+  }
+  const slow = await openS3Store(server, postgres, { prefix, ledger })
+  await expect(
+    append(engineOf(postgres.registry, slow), upload.id, 0, [pattern(1000)]),
+  ).rejects.toMatchObject({
+    code: 'claim_lost',
+  })
+  expect((await other.registry.find(upload.id, null))?.upload.offset).toBe(0)
+  expect(await keys()).toEqual([])
+  const { completed } = await append(engineOf(other.registry, sweeper), upload.id, 0, [pattern(2000)])
+  expect(completed).toBe(true)
+  expect((await download(engineOf(other.registry, sweeper), upload.id)).equals(pattern(2000))).toBe(true)
+  for (const each of [slow, sweeper]) each.close()
+})
+
+test('two databases may share a bucket and a prefix', async () => {
+  const upload = await stored(engine, pattern(1000))
+  const foreign = testSchema()
+  try {
+    const dead = await foreign.open()
+    const { epoch } = dead.registry
+    await dead.close()
+    const living = await foreign.open()
+    const second = await openS3Store(server, living, { prefix })
+    for (const each of [epoch, postgres.registry.epoch]) await second.sweepEpoch(each, async () => new Set())
+    second.close()
+  } finally {
+    await foreign.drop()
+  }
+  expect((await download(engine, upload.id)).equals(pattern(1000))).toBe(true)
+})
+
+test('bytes that were never recorded go with what covers them, and are not missed', async () => {
+  const upload = await create(engine, draft({ length: 2000 }))
+  const claim = await postgres.registry.claim({
+    ...{ id: upload.id, owner: null, protocol: 'tus', start: 0, stop: null, declaredLength: null },
+  })
+  if (claim === null) throw new Error('nobody else writes here')
+  const put = (bytes: Buffer) =>
+    store.write(claim.blob, 0, Readable.from([bytes]), { limit: 2000, fresh: true }).done
+  await put(pattern(500, 7))
+  const [covered = ''] = await keys()
+  await put(pattern(2000))
+  expect(await keys()).not.toContain(covered)
+  // A process that died before it had removed the object: the row says that it is to go.
+  await schema.run(`update $s.segments set state = 'doomed' where stop = 500`)
+  expect(await store.isLost(claim.blob)).toBe(false)
+  await postgres.registry.record(claim, 2000)
+  expect((await download(engine, upload.id)).equals(pattern(2000))).toBe(true)
+})
+
+test('what the provider ended is begun anew, and keeps nobody from reading the rest', async () => {
+  const parts = [await stored(engine, pattern(9 * MIB), { kind: 'partial' })]
+  parts.push(await stored(engine, pattern(8 * MIB), { kind: 'partial' }))
+  const final = await postgres.registry.concatenate(finalOf(parts.map(({ id }) => id)))
+  const assembly = await postgres.registry.takeAssembly(final.upload.id)
+  if (assembly === null) throw new Error('nobody else assembles')
+  const key = `${await ours()}${postgres.registry.epoch}/${assembly.target.id}/${randomUUID()}`
+  const begun = new CreateMultipartUploadCommand({ Bucket: server.bucket, Key: key })
+  const { UploadId = '' } = await client.send(begun)
+  await client.send(new AbortMultipartUploadCommand({ Bucket: server.bucket, Key: key, UploadId }))
+  await new PostgresSegments(postgres.database).add({
+    ...{ id: key.slice(-36), blob: assembly.target, writer: postgres.registry.epoch, start: 0, stop: null },
+    ...{ uploadId: UploadId, partBytes: 8 * MIB },
+  })
+  await postgres.registry.abandonAssembly(assembly)
+  expect(await assemble(engine, final.upload.id)).toBe(true)
+  expect(await assemble(engine, final.upload.id)).toBe(true)
+  expect(await keys()).toHaveLength(1)
+  const whole = Buffer.concat([pattern(9 * MIB), pattern(8 * MIB)])
+  expect((await download(engine, final.upload.id)).equals(whole)).toBe(true)
 })
 
 test('an upload that was written in many requests is read across its objects', async () => {

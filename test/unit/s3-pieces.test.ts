@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Segment } from '../../src/upload/segment.js'
 import { gridParts, LEAST_PART, partBytesFor } from '../../stores/s3/part-grid.js'
-import { piecesOf } from '../../stores/s3/pieces.js'
+import { layOut } from '../../stores/s3/pieces.js'
 
 const MIB = 1024 * 1024
 const TIB = 1024 * 1024 * MIB
@@ -12,6 +12,12 @@ function segment(id: string, start: number, stop: number | null): Segment {
     ...{ id, blob: { id: 'blob', epoch: 1 }, writer: 1, start, stop },
     ...{ uploadId: null, partBytes: null, state: stop === null ? 'open' : 'sealed', alive: true },
   }
+}
+
+/** Null where a byte is missing. */
+function piecesOf(...args: Parameters<typeof layOut>) {
+  const { pieces, missing } = layOut(...args)
+  return missing.length > 0 ? null : pieces
 }
 
 describe('where the bytes of a blob lie', () => {

@@ -45,7 +45,7 @@ describe('the memory that writes share', () => {
 
   test('gives many writes smaller parts, and none less than S3 takes', () => {
     const bytes = new WaitingBytes(96 * MIB)
-    expect(bytes.partBytes).toBe(16 * MIB)
+    expect(bytes.partBytes).toBe(12 * MIB)
     for (let n = 0; n < 6; n++) bytes.join(new Write(0))
     expect(bytes.partBytes).toBe(8 * MIB)
     for (let n = 0; n < 100; n++) bytes.join(new Write(0))

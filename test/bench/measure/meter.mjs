@@ -1,3 +1,4 @@
+import { machineTime } from './machine-time.mjs'
 import { forgetPeaks, measuresProcesses, usage } from './process-tree.mjs'
 
 /** The sample of `work`, with what the server and its database spent meanwhile. */
@@ -7,7 +8,9 @@ export async function metered({ roots, database = [] }, work) {
   const spent = () => [usage(roots, database), usage(database)]
   const [serverBefore, databaseBefore] = spent()
   forgetPeaks([...roots, ...database])
+  const before = machineTime()
   const sample = await work()
+  const after = machineTime()
   const [server, data] = spent()
   return {
     ...(roots.length > 0 && {
@@ -18,6 +21,9 @@ export async function metered({ roots, database = [] }, work) {
       databaseCpuSeconds: data.cpuSeconds - databaseBefore.cpuSeconds,
       databasePeakMiB: data.peakMiB,
     }),
+    loadCpuSeconds: after.load - before.load,
+    machineBusy: (after.busy - before.busy) / (after.all - before.all),
+    machineSteal: (after.steal - before.steal) / (after.all - before.all),
     // A work that looked closer itself knows better.
     ...sample,
   }

@@ -40,6 +40,7 @@ export async function runWork(work, lanes, { rounds, warmUp, profile, scratch, s
       interrupted.throwIfAborted()
       say(`${work.name}, once more with a profiler: ${lane.as}`)
       const directory = join(scratch, `turn-${work.name}-profiled-${results.indexOf(lane)}`)
+      if (work.keeps) kept.push(directory)
       try {
         lane.profile = await profiled(scratch, (watch) =>
           takeTurn(work, lane, { ...given, directory, watch }),

@@ -6,7 +6,7 @@ import { threads } from './threads.mjs'
 
 /**
  * Has `turn` run once on a server that watches itself, and resolves with where its processor time went:
- * { each: { main, others }, kernel, shares }; seconds a GiB or milliseconds a request, and parts of one. It is slower by the watching, so its
+ * { each: { main, others }, busy, kernel, shares }; seconds a GiB or milliseconds a request, and parts of one. It is slower by the watching, so its
  * speed counts nowhere. Undefined where there is no /proc.
  */
 export async function profiled(scratch, turn) {
@@ -15,7 +15,8 @@ export async function profiled(scratch, turn) {
   const watch = { nodeFlags: ['--cpu-prof', `--cpu-prof-dir=${directory}`], around }
   try {
     const { spent, begin, end, ...sample } = await turn(watch)
-    return { ...times(spent, sample), shares: await shares(directory, { begin, end }) }
+    const busy = spent.main / ((end - begin) / 1e6)
+    return { ...times(spent, sample), busy, shares: await shares(directory, { begin, end }) }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

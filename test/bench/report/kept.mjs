@@ -4,29 +4,25 @@ import { works } from '../works/index.mjs'
 
 /**
  * Puts a run into the file of what was measured, work by work, and resolves with all that is in it, as a run: a work that was not part of
- * this one keeps its last figures. So one that is new needs no hour with all the others.
+ * this one keeps its last figures, with the day, the machine and the versions they are of. So one that is new needs no hour with all the others.
  */
 export async function keep(path, run) {
   const kept = await read(path)
+  const { date, command, commit, machine, versions, skipped, failures } = run
   for (const { work, lanes } of run.results) {
-    const { date, command, rounds } = run
-    kept.works[work.name] = { date, command, rounds, lanes: lanes.map(plainLane) }
+    const ofIt = failures.filter((failure) => failure.work === work.name)
+    const when = { date, command, commit, machine, versions, skipped, failures: ofIt }
+    kept[work.name] = { ...when, lanes: lanes.map(plainLane) }
   }
-  kept.machine = run.machine
-  Object.assign(kept.versions, run.versions)
-  await writeFile(path, `${JSON.stringify(kept, null, 1)}\n`)
-  return {
-    ...run,
-    versions: kept.versions,
-    results: works.flatMap((work) => resultOf(work, kept.works[work.name])),
-  }
+  await writeFile(path, `${JSON.stringify(kept)}\n`)
+  return { ...run, results: works.flatMap((work) => resultOf(work, kept[work.name])) }
 }
 
 async function read(path) {
   try {
     return JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    if (error.code === 'ENOENT') return { machine: {}, versions: {}, works: {} }
+    if (error.code === 'ENOENT') return {}
     throw error
   }
 }

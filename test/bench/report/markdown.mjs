@@ -21,10 +21,10 @@ function generated(run) {
     '## Targets',
     targets(run),
     '## Figures',
-    ...run.results.map((result) => section(result, run.size)),
+    ...run.results.map((result) => section(result, run)),
     ...leftOut(run),
     '## Machine and versions',
-    list({ ...run.machine, ...run.versions }),
+    list({ ...run.machine, ...Object.assign({}, ...run.results.map(({ when }) => when.versions)) }),
   ].join('\n\n')
 }
 
@@ -33,26 +33,41 @@ function targets(run) {
   return markdownTable({ heads: ['', 'target', 'measured', ''], rows })
 }
 
-function section(result, size) {
-  const { work, when } = result
+function section(result, run) {
+  const { size } = run
+  const { work } = result
   const notes = work.notes === undefined ? [] : [work.notes]
   const profiles = profileTable(result)
   return [
     `### ${titleOf(work, size)}`,
     ...notes,
     markdownTable(workTable(result)),
-    `Measured on ${when.date} by \`${when.command}\` (${counted(when.rounds)}).`,
+    measured(result, run),
     ...(profiles === undefined ? [] : [PROFILED, markdownTable(profiles)]),
   ].join('\n\n')
 }
 
-function leftOut({ skipped, failures }) {
+/** When, how often, of what, and where, if that was another machine than that of the last run. */
+function measured({ when, lanes }, { machine }) {
+  const rounds = Math.max(...lanes.map(({ samples }) => samples.length))
+  const elsewhere = ['Processor', 'Memory', 'System'].filter((name) => when.machine[name] !== machine[name])
+  const where = elsewhere.map((name) => `; ${name}: ${when.machine[name]}`).join('')
+  return `Measured on ${when.date} at ${when.commit} by \`${when.command}\` (${counted(rounds)}${where}).`
+}
+
+function leftOut({ results }) {
+  const skipped = unique(results.flatMap(({ when }) => when.skipped))
+  const failures = results.flatMap(({ when }) => when.failures)
   if (skipped.length + failures.length === 0) return []
   const lines = [
     ...skipped.map(({ name, reason }) => `- ${name}: ${reason}`),
     ...failures.map(({ work, lane, message }) => `- ${lane} failed in ${work}: ${message}`),
   ]
   return [`## Left out`, lines.join('\n')]
+}
+
+function unique(list) {
+  return [...new Map(list.map((one) => [one.name, one])).values()]
 }
 
 function list(pairs) {

@@ -12,6 +12,7 @@ export function profileTable({ lanes }) {
     rows: [
       row(`main thread, ${per}`, ({ each }) => figure(each.main)),
       row(`other threads, ${per}`, ({ each }) => figure(each.others)),
+      row('main thread busy, of the time', ({ busy }) => percent(busy)),
       row('of both in the kernel', ({ kernel }) => percent(kernel)),
       ...kinds.map((kind) => row(`main thread: ${kind}`, ({ shares }) => percent(shares[kind] ?? 0))),
     ],

@@ -40,7 +40,14 @@ function columnsOf(work, lanes) {
       median(lane, (sample) => each(sample, sample.databaseCpuSeconds)),
     ),
     column('PostgreSQL: peak MiB', (lane) => median(lane, ({ databasePeakMiB }) => databasePeakMiB)),
+    column(`load: CPU, ${per}`, (lane) => median(lane, (sample) => each(sample, sample.loadCpuSeconds))),
+    column('machine busy, %', (lane) => median(lane, ({ machineBusy }) => percent(machineBusy))),
+    column('taken by its host, %', (lane) => median(lane, ({ machineSteal }) => percent(machineSteal))),
   ]
+}
+
+function percent(share) {
+  return share === undefined ? undefined : share * 100
 }
 
 /** CPU time for a GiB or a request, whichever the work is about. */

@@ -17,7 +17,7 @@ export const fragoChunks = {
   unit: 's',
   better: 'less',
   needs: ['curl', 'md5sum'],
-  fills: ({ bytes }) => bytes,
+  fills: ({ bytes }) => 2 * bytes,
   sizes: { smoke: { bytes: 64 * MIB, chunk: 4 * MIB }, full: { bytes: 1024 * MIB, chunk: 8 * MIB } },
   peers: [
     'tributary',
