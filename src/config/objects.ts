@@ -9,7 +9,7 @@ export interface ObjectsConfig {
   readonly region: string | null
   /** S3_BUCKET. It must be there. */
   readonly bucket: string
-  /** S3_PREFIX. Default `tributary/`: nothing outside of it is touched. Empty: the bucket is ours alone. */
+  /** S3_PREFIX. Default `tributary/`: nothing outside of it is touched. Empty: keys begin with the deployment's id. */
   readonly prefix: string
   /** S3_MAX_PARTS. Default 10,000. Fewer make larger parts. */
   readonly maxParts: number

@@ -81,7 +81,7 @@ export const SETTINGS = [
     default: 'tributary/',
     empty: 'none',
     description:
-      'How all keys begin, ending in `/`; nothing else in the bucket is listed, read or removed. Each database needs its own. `none`: the bucket is for this alone.',
+      'How all keys begin, ending in `/`; nothing else in the bucket is listed, read or removed. `none`: keys begin with the id of the deployment.',
   },
   {
     name: 'S3_MAX_PARTS',

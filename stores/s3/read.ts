@@ -5,7 +5,7 @@ import type { Segment } from '../../src/upload/segment.js'
 import type { ObjectRange } from './bucket.js'
 import { lay, layOut, type Piece } from './pieces.js'
 import { seal } from './seal.js'
-import { brokenPromise, isAbsent, storageError, writeError } from './storage-error.js'
+import { brokenPromise, isAbsent, storageError } from './storage-error.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
 /** An object may break off so often, without a byte in between, before that is an error. */
@@ -47,9 +47,10 @@ export async function locate(
     missing = found.missing
   }
   if (missing.length === 0) return pieces.sort((a, b) => a.start - b.start)
-  if (failure !== null) throw writeError(failure)
+  // An assembly may have taken its place while it was looked at: that is no failure, and whoever reads looks again.
   const some = await room.ledger.atMost(blob, 1)
-  throw some.length === 0 ? new UploadError('blob_gone', 'The bytes are no longer there.') : brokenPromise()
+  if (some.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
+  throw failure === null ? brokenPromise() : storageError(failure)
 }
 
 export function rangeOf(room: Storeroom, { segment, start, stop }: Piece): ObjectRange {

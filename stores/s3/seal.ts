@@ -1,6 +1,7 @@
 import { patiently } from '../../src/upload/patience.js'
 import type { Closed, Segment, SegmentPart } from '../../src/upload/segment.js'
 import { removeSegments } from './remove.js'
+import { absent } from './storage-error.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
 /**
@@ -37,6 +38,7 @@ async function complete(room: Storeroom, segment: Segment, uploadId: string, clo
   }
   // Whoever is told that it is sealed may remove what it was copied from.
   const size = await room.bucket.size(key)
+  if (size === null) throw absent()
   if (size !== closed.stop - segment.start)
     throw new Error(`an object has ${size} bytes instead of ${closed.stop - segment.start}`)
 }

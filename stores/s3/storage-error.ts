@@ -21,6 +21,11 @@ export function isAbsent(error: unknown): boolean {
   return ABSENT.has(nameOf(error))
 }
 
+/** As a provider would say it. */
+export function absent(): Error {
+  return Object.assign(new Error('the object is not there'), { name: 'NotFound' })
+}
+
 export function isUnknown(error: unknown): boolean {
   return UNKNOWN.has(nameOf(error))
 }

@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFailed, test, vi } from 'vitest'
 import { Cluster } from '../support/cluster.js'
 import { openDatabaseProxy } from '../support/database-proxy.js'
 import {
@@ -69,6 +70,15 @@ describe('a node that is frozen beyond its lease', () => {
     const answer = await patch(at(two.endpoint, upload), offset, content.subarray(offset))
     expect(answer.status).toBe(204)
     const whole = sha256(content)
+    onTestFailed(() => {
+      for (const node of [one, two])
+        console.log(
+          node.output
+            .split('\n')
+            .filter((line) => /"level":[45]0/.test(line))
+            .join('\n'),
+        )
+    })
     expect(await downloadedDigest(at(two.endpoint, upload))).toBe(whole)
     one.thaw()
     await request.write(Buffer.alloc(12 * MIB, 0xee))
@@ -88,12 +98,7 @@ describe('a node that is frozen beyond its lease', () => {
       held = resolve
     })
     let parts = 0
-    proxy.quirks = [
-      async ({ operation }) => {
-        if (operation === 'UploadPart' && ++parts === 2) await late
-        return undefined
-      },
-    ]
+    proxy.delays = (call) => (call.operation === 'UploadPart' && ++parts === 2 ? late : undefined)
     const request = await beginPatch(upload, content, 45 * MIB)
     await cluster.untilRecorded(upload, 1)
     await one.kill()
@@ -102,7 +107,7 @@ describe('a node that is frozen beyond its lease', () => {
     const answer = await patch(at(two.endpoint, upload), offset, content.subarray(offset))
     expect(answer.status).toBe(204)
     ;(held as (() => void) | null)?.()
-    await sleep(500)
+    await vi.waitFor(() => expect(proxy.late.map(({ status }) => status)).toEqual([expect.any(Number)]))
     expect(await downloadedDigest(at(two.endpoint, upload))).toBe(sha256(content))
   })
 })
@@ -138,11 +143,6 @@ describe('a node that loses', () => {
 
   test('its way to the database, while others have theirs', { timeout: LONG_MS }, async () => {
     const { proxy: way, database } = await openDatabaseProxy()
-    let isOpen = true
-    const close = async () => {
-      if (isOpen) await way.close()
-      isOpen = false
-    }
     try {
       cluster = await Cluster.start(2)
       const other = cluster.node(1)
@@ -152,14 +152,21 @@ describe('a node that loses', () => {
       const upload = await create(cut.endpoint, content.length)
       const request = await beginPatch(upload, content, 30 * MIB)
       await cluster.untilRecorded(upload, 1)
-      await close()
+      way.follow(() => ({ at: { sent: 0 }, how: 'rst' }))
+      way.cutAll('rst')
       const offset = await offsetOf(at(other.endpoint, upload))
       expect((await patch(at(other.endpoint, upload), offset, content.subarray(offset))).status).toBe(204)
       request.destroy()
       expect(await downloadedDigest(at(other.endpoint, upload))).toBe(sha256(content))
-      expect((await send(new URL('/readyz', cut.endpoint).href)).status).toBe(503)
+      const readyz = new URL('/readyz', cut.endpoint).href
+      expect((await send(readyz)).status).toBe(503)
+      way.follow(() => null)
+      await vi.waitFor(async () => expect((await send(readyz)).status).toBe(200), { timeout: 20_000 })
+      expect(await downloadedDigest(upload)).toBe(sha256(content))
+      const next = await create(cut.endpoint, 3)
+      expect((await patch(next, 0, Buffer.from('abc'))).status).toBe(204)
     } finally {
-      await close()
+      await way.close()
     }
   })
 
@@ -189,7 +196,7 @@ test('a slow S3 slows clients down, and memory stays what it is', { timeout: LON
       return undefined
     },
   ]
-  const contents = Array.from({ length: 6 }, (_, n) => seededBytes(`slow ${n}`, 24 * MIB))
+  const contents = Array.from({ length: 24 }, (_, n) => seededBytes(`slow ${n}`, 24 * MIB))
   const node = cluster.node(0)
   const urls = await Promise.all(
     contents.map((content) =>
@@ -197,9 +204,17 @@ test('a slow S3 slows clients down, and memory stays what it is', { timeout: LON
     ),
   )
   proxy.quirks = []
+  // All of them together have 576 MiB; a process has about 100 without any.
+  expect(await mostResident(node.pid)).toBeLessThan(400 * MIB)
   for (const [n, url] of urls.entries())
     expect(await downloadedDigest(url)).toBe(sha256(contents[n] as Buffer))
 })
+
+/** Most resident memory of a process so far, in bytes; 0 where there is no /proc. */
+async function mostResident(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
+}
 
 test('a node whose clock is wrong does as the others do', { timeout: LONG_MS }, async () => {
   cluster = await Cluster.start(1)

@@ -48,7 +48,11 @@ const PROVIDERS: Readonly<Record<string, () => Provider>> = {
   'that takes neither checksums nor trailers': () => ({ quirks: [noChecksums] }),
   'with few parts': () => ({ quirks: [mostParts(3)], maxParts: 3 }),
   'without UploadPartCopy': () => ({ quirks: [noCopies] }),
-  'that says NoSuchKey for NoSuchUpload': () => ({ quirks: [], renames: { NoSuchUpload: 'NoSuchKey' } }),
+  'that says NoSuchKey for NoSuchUpload': () => ({
+    // The second try to complete meets an upload that is gone.
+    quirks: [failedSuccess(3, true)],
+    renames: { NoSuchUpload: 'NoSuchKey' },
+  }),
   'that asks to slow down': () => ({ quirks: [slowDown(7)] }),
   'that completes with an error under a success': () => ({ quirks: [failedSuccess(2, false)] }),
   'that completes, and says that it failed': () => ({ quirks: [failedSuccess(2, true)] }),

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,6 +30,10 @@ export type Quirk = (call: S3Call) => Refusal | 'cut' | undefined | Promise<Refu
 export class S3Proxy {
   readonly calls: S3Call[] = []
   quirks: readonly Quirk[] = []
+  /** A call that is to be late: its body is read, and goes on when the promise resolves, whatever has become of the client. */
+  delays: (call: S3Call) => Promise<void> | undefined = () => undefined
+  /** Late calls that the server has answered. */
+  readonly late: S3Call[] = []
   /** Codes in answers that this provider has other names for. */
   renames: Readonly<Record<string, string>> = {}
   readonly #server: Server
@@ -80,7 +85,22 @@ export class S3Proxy {
       )
       return
     }
-    await this.#forward(incoming, call, response)
+    const delay = this.delays(call)
+    if (delay === undefined) await this.#forward(incoming, call, response)
+    else await this.#forwardLate(incoming, call, delay)
+  }
+
+  async #forwardLate(incoming: IncomingMessage, call: S3Call, delay: Promise<void>): Promise<void> {
+    const body: Buffer[] = []
+    for await (const bytes of incoming) body.push(bytes as Buffer)
+    await delay
+    const { hostname, port } = this.#target
+    const { method, url: path, headers } = incoming
+    const outgoing = request({ hostname, port, method, path, headers }).end(Buffer.concat(body))
+    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
+    answer.resume()
+    call.status = answer.statusCode ?? 0
+    this.late.push(call)
   }
 
   #forward(incoming: IncomingMessage, call: S3Call, response: ServerResponse | null): Promise<void> {
