@@ -234,7 +234,7 @@ describe('a download whose bytes cannot be read', () => {
     return (bytes) =>
       new Proxy(bytes, {
         get: (target, name) => {
-          if (name !== 'read') return Reflect.get(target, name).bind(target)
+          if (name !== 'read') return bound(target, name)
           return () =>
             Readable.from(
               (async function* () {
@@ -263,3 +263,9 @@ describe('a download whose bytes cannot be read', () => {
     expect(client.received.split('\r\n\r\n')[1]?.length).toBeLessThan(10)
   })
 })
+
+/** A method that may be one of those not every store has. */
+function bound(target: object, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, name)
+  return typeof value === 'function' ? value.bind(target) : value
+}
