@@ -30,6 +30,8 @@ async function main(env: NodeJS.ProcessEnv, argv: readonly string[]): Promise<nu
   const config = parseConfig(env, argv)
   const log = stderrLog()
   endOnBugs(log)
+  // The SDK would say on each start with Node 20, in eight lines that are no JSON, that its versions of 2027 want Node 22: README says so.
+  if (config.objects !== null) env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
   const task = taskIn(env)
   return task === null ? obey(config, log) : workFor(task, config, log)
 }

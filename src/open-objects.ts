@@ -32,9 +32,29 @@ export async function openObjects(
     waitingBytes: Math.max(LEAST_WAITING, Math.floor(MOST_WAITING / processes)),
     ledger: new PostgresSegments(database),
   })
-  await starting(`S3_BUCKET: ${bucket} cannot be used`, () => store.open())
+  await store
+    .open()
+    .catch((error: unknown) => starting(subjectOf(error, bucket), () => Promise.reject(error)))
   return store
 }
+
+/** The setting to blame, by what the SDK calls the error, or says of it. */
+function subjectOf(error: unknown, bucket: string): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : null
+  if (cause?.message === 'Region is missing') return 'S3_REGION: S3 cannot be reached without'
+  if (CREDENTIALS.has(cause?.name ?? ''))
+    return 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: S3 does not let us in'
+  if (cause !== null && !('$fault' in cause)) return 'S3_ENDPOINT: S3 cannot be reached'
+  return `S3_BUCKET: ${bucket} cannot be used`
+}
+
+const CREDENTIALS = new Set([
+  'CredentialsProviderError',
+  'InvalidAccessKeyId',
+  'SignatureDoesNotMatch',
+  'ExpiredToken',
+  'InvalidToken',
+])
 
 /** What is downloaded past this server has its name and type all the same. */
 export function headersOf({ filename, metadata }: Subject): ObjectHeaders {
