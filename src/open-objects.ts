@@ -10,7 +10,7 @@ import type { Subject } from './upload/segment.js'
 
 const MIB = 1024 * 1024
 /** Bytes of uploads that the processes of this server hold in memory together, and one of them at least. */
-const MOST_WAITING = 80 * MIB
+const MOST_WAITING = 64 * MIB
 const LEAST_WAITING = 24 * MIB
 
 /** Opens the bucket that S3_BUCKET names. The SDK is loaded here only: who keeps bytes on a disk needs none. */

@@ -31,13 +31,13 @@ export interface S3ByteStoreOptions {
   readonly headersOf?: (subject: Subject) => ObjectHeaders
   /** Most parts of a multipart upload. Default 10,000, S3's own limit. */
   readonly maxParts?: number
-  /** Most bytes of all writes in memory. Default 80 MiB. */
+  /** Most bytes of all writes in memory. Default 64 MiB. */
   readonly waitingBytes?: number
 }
 
 const MIB = 1024 * 1024
 /** Measured with 16 uploads at once: the process stays below 250 MiB. */
-const WAITING_BYTES = 80 * MIB
+const WAITING_BYTES = 64 * MIB
 const MOST_PARTS = 10_000
 
 /**

@@ -4,7 +4,7 @@ import { profiled } from '../profile/profiled.mjs'
 import { takeTurn } from './turn.mjs'
 
 /**
- * A work from beginning to end: lanes take turns A B C A B C, so that what the machine does besides falls on all of them. A
+ * A work from beginning to end: lanes take turns A B C B C A, so that what the machine does besides falls on all of them. A
  * lane that fails is out for the rest of this work; the others go on.
  *
  * @param warmUp whether to begin with a round that does not count
@@ -17,7 +17,8 @@ export async function runWork(work, lanes, { rounds, warmUp, profile, scratch, s
   const failed = new Set()
   const kept = []
   for (let round = warmUp ? -1 : 0; round < rounds; round++) {
-    for (const lane of results) {
+    // Another one begins each round, so that a place among the others is nobody's advantage.
+    for (const lane of rotated(results, round)) {
       if (failed.has(lane)) continue
       interrupted.throwIfAborted()
       try {
@@ -52,6 +53,11 @@ export async function runWork(work, lanes, { rounds, warmUp, profile, scratch, s
   }
   for (const directory of kept) await rm(directory, { recursive: true, force: true })
   return { lanes: results, failures }
+}
+
+function rotated(list, by) {
+  const first = Math.max(0, by) % list.length
+  return [...list.slice(first), ...list.slice(0, first)]
 }
 
 function roundName(round, rounds) {

@@ -35,7 +35,7 @@ export const memory = {
   ],
   columns: {
     heapMiB: 'of that the heap of V8',
-    buffersMiB: 'bytes under way',
+    buffersMiB: 'buffers, freed ones not yet collected included',
     restMiB: 'all else',
     shortMiB: 'with a short one, MiB',
     moreMiB: 'more with the long one, MiB',
@@ -69,8 +69,12 @@ async function manyAtOnce({ running, size: { open, each }, files, directory }) {
 
 /** What it was made of when it was most, as the server saw itself. */
 async function parts(directory) {
-  const { rss, heapTotal, external } = JSON.parse(await readFile(join(directory, FILE), 'utf8'))
-  return { heapMiB: heapTotal / MIB, buffersMiB: external / MIB, restMiB: (rss - heapTotal - external) / MIB }
+  const { rss, heapTotal, arrayBuffers } = JSON.parse(await readFile(join(directory, FILE), 'utf8'))
+  return {
+    heapMiB: heapTotal / MIB,
+    buffersMiB: arrayBuffers / MIB,
+    restMiB: (rss - heapTotal - arrayBuffers) / MIB,
+  }
 }
 
 async function longOne({ running, size: { short, long }, directory }) {
