@@ -1,5 +1,6 @@
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
+import { extentsLength } from '../../src/upload/extents-length.js'
 import type { BlobFiles } from './blob-files.js'
 import { storageError } from './storage-error.js'
 
@@ -31,7 +32,7 @@ export async function assemble(
   extents: readonly Extent[],
   options: AssembleOptions,
 ): Promise<'done' | 'stopped'> {
-  const total = checkedLength(extents, options.copied)
+  const total = extentsLength(extents, options.copied)
   const { fd } = await files.openForWriting(target, options.fresh)
   try {
     if (options.fresh) await files.syncName(target)
@@ -137,17 +138,4 @@ async function write(files: BlobFiles, fd: number, { bytes, position }: Block): 
   } catch (error) {
     throw storageError(error)
   }
-}
-
-/** The length of the content; throws a RangeError when it is not `[0, length)` without gaps. */
-export function checkedLength(extents: readonly Extent[], copied: number): number {
-  let length = 0
-  for (const { start, stop } of extents) {
-    if (start !== length || stop <= start)
-      throw new RangeError('The extents of a content must follow each other.')
-    length = stop
-  }
-  if (copied < 0 || copied > length)
-    throw new RangeError(`There are ${length} bytes, of which ${copied} cannot be copied.`)
-  return length
 }

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs'
 import type { Blob, Extent } from '../../src/upload/blob.js'
+import { extentsLength } from '../../src/upload/extents-length.js'
 import type { ReadyFile } from '../../src/upload/ports.js'
 import type { UploadId } from '../../src/upload/upload.js'
-import { checkedLength, copyExtents } from './assemble.js'
+import { copyExtents } from './assemble.js'
 import type { BlobFiles } from './blob-files.js'
 import type { PublishedDirectory } from './published-directory.js'
 import { isPartName, type PrivateNames, partName } from './published-name.js'
@@ -21,7 +22,7 @@ export interface Preparing {
 /** Finds the one blob that is the whole content, and else makes a private copy: both can be linked to their name. */
 export async function prepareFile(preparing: Preparing): Promise<ReadyFile> {
   const { directory, blobs, names, uploadId, extents, length } = preparing
-  if (checkedLength(extents, 0) !== length) throw new RangeError(`The extents are not of ${length} bytes.`)
+  if (extentsLength(extents, 0) !== length) throw new RangeError(`The extents are not of ${length} bytes.`)
   const copy = { uploadId, path: directory.path(names.copy), copy: true }
   if (await isCopied(preparing)) return copy
   const whole = wholeBlob(extents)

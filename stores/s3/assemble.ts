@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Blob, Extent } from '../../src/upload/blob.js'
+import { extentsLength } from '../../src/upload/extents-length.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { ByteStore } from '../../src/upload/ports.js'
 import type { Segment } from '../../src/upload/segment.js'
@@ -24,7 +25,7 @@ export async function assemble(
   extents: readonly Extent[],
   options: AssembleOptions,
 ): Promise<'done' | 'stopped'> {
-  const total = checkedLength(extents, options.copied)
+  const total = extentsLength(extents, options.copied)
   try {
     if (!(await isThere(room, target, total))) {
       const runs = await runsOf(room, extents)
@@ -93,17 +94,4 @@ async function runsOf(room: Storeroom, extents: readonly Extent[]): Promise<read
     }
   }
   return runs
-}
-
-/** The length of the content; throws a RangeError when it is not `[0, length)` without gaps. */
-function checkedLength(extents: readonly Extent[], copied: number): number {
-  let length = 0
-  for (const { start, stop } of extents) {
-    if (start !== length || stop <= start)
-      throw new RangeError('The extents of a content must follow each other.')
-    length = stop
-  }
-  if (copied < 0 || copied > length)
-    throw new RangeError(`There are ${length} bytes, of which ${copied} cannot be copied.`)
-  return length
 }

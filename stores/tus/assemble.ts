@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Blob, Extent } from '../../src/upload/blob.js'
+import { extentsLength } from '../../src/upload/extents-length.js'
 import type { ByteStore } from '../../src/upload/ports.js'
 import { type BlobSource, readBlob } from './blob-read.js'
 import { TusBlobWrite } from './blob-write.js'
@@ -19,7 +20,7 @@ export async function assemble(
   extents: readonly Extent[],
   options: AssembleOptions,
 ): Promise<'done' | 'stopped'> {
-  const total = checkedLength(extents, options.copied)
+  const total = extentsLength(extents, options.copied)
   let copied = await begin(source, target, total, options)
   while (copied < total) {
     if (options.signal?.aborted) return 'stopped'
@@ -100,19 +101,4 @@ async function* content(
     const shift = extent.blobOffset - extent.start
     yield* readBlob(source, extent.blob, from + shift, to + shift)
   }
-}
-
-/** The length of the content; throws a RangeError when it is not `[0, length)` without gaps. */
-function checkedLength(extents: readonly Extent[], copied: number): number {
-  let length = 0
-  for (const { start, stop } of extents) {
-    if (start !== length || stop <= start) {
-      throw new RangeError('The extents of a content must follow each other.')
-    }
-    length = stop
-  }
-  if (copied < 0 || copied > length) {
-    throw new RangeError(`There are ${length} bytes, of which ${copied} cannot be copied.`)
-  }
-  return length
 }

@@ -1,8 +1,7 @@
-import { concatenate, createAll, head, patch } from '../load/tus.mjs'
+import { uploadInParts } from '../load/in-parts.mjs'
 
 const MIB = 1024 * 1024
 const PARTS = 8
-const PARTIAL = { 'Upload-Concat': 'partial' }
 
 export const parallelParts = {
   name: 'parallel-parts',
@@ -20,19 +19,16 @@ export const parallelParts = {
   columns: { finalMs: 'final alone, ms' },
 
   async measure({ running, size: { bytes }, files }) {
-    const file = await files.random(bytes)
-    const uploads = Array.from({ length: PARTS }, () => ({ length: bytes, headers: PARTIAL }))
-    const parts = await createAll(running.url, uploads)
-    const began = performance.now()
-    await Promise.all(parts.map((part) => patch(part, file, bytes)))
-    const [final] = await concatenate(running.url, parts, ['parallel.bin'])
-    const seconds = (performance.now() - began) / 1000
-    const { length } = await head(final.url)
-    if (length !== PARTS * bytes) throw new Error(`the final has ${length} bytes instead of ${PARTS * bytes}`)
+    const { seconds, finalSeconds } = await uploadInParts(
+      running.url,
+      await files.random(bytes),
+      bytes,
+      PARTS,
+    )
     return {
       value: (PARTS * bytes) / MIB / seconds,
       bytes: PARTS * bytes,
-      extra: { finalMs: final.seconds * 1000 },
+      extra: { finalMs: finalSeconds * 1000 },
     }
   },
 

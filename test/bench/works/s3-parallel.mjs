@@ -1,8 +1,8 @@
-import { concatenate, createAll, head, patch } from '../load/tus.mjs'
+import { uploadInParts } from '../load/in-parts.mjs'
+import { createAll, patch } from '../load/tus.mjs'
 
 const MIB = 1024 * 1024
 const PARTS = 8
-const PARTIAL = { 'Upload-Concat': 'partial' }
 
 export const s3Parallel = {
   name: 's3-parallel',
@@ -20,21 +20,16 @@ export const s3Parallel = {
 
   async measure({ peer, running, size: { bytes }, files }) {
     if (!peer.speaks.has('concatenation')) return oneStream(running, PARTS * bytes, files)
-    const file = await files.random(bytes)
-    const parts = await createAll(
+    const { seconds, finalSeconds } = await uploadInParts(
       running.url,
-      Array.from({ length: PARTS }, () => ({ length: bytes, headers: PARTIAL })),
+      await files.random(bytes),
+      bytes,
+      PARTS,
     )
-    const began = performance.now()
-    await Promise.all(parts.map((part) => patch(part, file, bytes)))
-    const [final] = await concatenate(running.url, parts, ['parallel.bin'])
-    const seconds = (performance.now() - began) / 1000
-    const { length } = await head(final.url)
-    if (length !== PARTS * bytes) throw new Error(`the final has ${length} bytes instead of ${PARTS * bytes}`)
     return {
       value: (PARTS * bytes) / MIB / seconds,
       bytes: PARTS * bytes,
-      extra: { finalMs: final.seconds * 1000 },
+      extra: { finalMs: finalSeconds * 1000 },
     }
   },
 
