@@ -40,8 +40,13 @@ export class Cluster {
     const s3 = await startS3()
     const directory = await mkdtemp(join(tmpdir(), 'tributary-cluster-'))
     const cluster = new Cluster(s3, directory, (await options.endpoint?.(s3)) ?? s3.endpoint, options)
-    for (let index = 0; index < count; index++) await cluster.startNode(index)
-    return cluster
+    try {
+      for (let index = 0; index < count; index++) await cluster.startNode(index)
+      return cluster
+    } catch (error) {
+      await cluster.end()
+      throw error
+    }
   }
 
   /** Starts a node, or the successor of one that ended. */
