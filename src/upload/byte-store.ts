@@ -57,6 +57,15 @@ export interface ScatteredBlobs {
   isScattered(blob: Blob): Promise<boolean>
 }
 
+export interface AssembleOptions {
+  /** Bytes of the target, from its beginning, that were reported before. */
+  readonly copied: number
+  readonly fresh: boolean
+  readonly signal?: AbortSignal
+  /** Hears durable totals; the store stops when it answers false. */
+  readonly onCopied: (copied: number) => Promise<boolean>
+}
+
 /**
  * Bytes by blob. Knows nothing of owners, HTTP or protocols. Errors: `storage_full`, `storage_failed`, `blob_gone`.
  */
@@ -76,16 +85,7 @@ export interface ByteStore {
    * Copies extents, in order, into `target`, going on at byte `copied`. Calls `onCopied` with durable totals; stops
    * when it answers false.
    */
-  assemble(
-    target: Blob,
-    extents: readonly Extent[],
-    options: {
-      readonly copied: number
-      readonly fresh: boolean
-      readonly signal?: AbortSignal
-      readonly onCopied: (copied: number) => Promise<boolean>
-    },
-  ): Promise<'done' | 'stopped'>
+  assemble(target: Blob, extents: readonly Extent[], options: AssembleOptions): Promise<'done' | 'stopped'>
   /** Removes files of a dead epoch that have no row. Returns how many. */
   sweepEpoch(epoch: number, known: (ids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>
   /** Whether bytes can be stored now; rejects with a coded error otherwise. */

@@ -2,6 +2,7 @@
 export type { Assembly } from './assembly.js'
 export type {
   AppendOnly,
+  AssembleOptions,
   BlobWrite,
   ByteStore,
   LocalFiles,

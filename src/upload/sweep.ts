@@ -35,10 +35,23 @@ export async function sweep(engine: Engine, signal?: AbortSignal): Promise<Swept
 /** The bytes of one batch go while the database ends the next: neither waits for the other, and no more than one batch is behind. */
 async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> {
   let count = 0
+  let most = EXPIRED_AT_ONCE
   let removing: Promise<unknown> = Promise.resolve()
+  const expireSome = async (): Promise<Expired> => {
+    for (;;) {
+      try {
+        return await engine.registry.expireDue(most)
+      } catch (error) {
+        // So many may have had so many ranges that the database did not get through with them in time.
+        const tooLong = isUploadError(error) && error.code === 'registry_unavailable'
+        if (!tooLong || most === 1) throw error
+        most = Math.ceil(most / 10)
+      }
+    }
+  }
   try {
     while (!signal?.aborted) {
-      const due = await expireSome(engine)
+      const due = await expireSome()
       for (const upload of due.uploads) engine.events.tell('upload_expired', { upload })
       await removing
       removing = discard(engine, due.unreferenced)
@@ -51,18 +64,6 @@ async function expireDue(engine: Engine, signal?: AbortSignal): Promise<number> 
     await removing
   }
   return count
-}
-
-/** Fewer, where so many had so many ranges that the database did not get through with them in time. */
-async function expireSome(engine: Engine): Promise<Expired> {
-  for (let most = EXPIRED_AT_ONCE; ; most = Math.ceil(most / 10)) {
-    try {
-      return await engine.registry.expireDue(most)
-    } catch (error) {
-      const tooLong = isUploadError(error) && error.code === 'registry_unavailable'
-      if (!tooLong || most === 1) throw error
-    }
-  }
 }
 
 /** What a dead node, or one that had no more room, did not get done. */

@@ -1,6 +1,7 @@
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
 import { extentsLength } from '../../src/upload/extents-length.js'
+import type { AssembleOptions } from '../../src/upload/ports.js'
 import type { BlobFiles } from './blob-files.js'
 import { storageError } from './storage-error.js'
 
@@ -8,12 +9,8 @@ import { storageError } from './storage-error.js'
 const REPORT_BYTES = 256 * 1024 * 1024
 const REPORT_MILLISECONDS = 1000
 
-export interface AssembleOptions {
-  readonly copied: number
-  readonly fresh: boolean
+export interface DiskAssembleOptions extends AssembleOptions {
   readonly blockBytes: number
-  readonly signal?: AbortSignal
-  readonly onCopied: (copied: number) => Promise<boolean>
 }
 
 interface Block {
@@ -30,7 +27,7 @@ export async function assemble(
   files: BlobFiles,
   target: Blob,
   extents: readonly Extent[],
-  options: AssembleOptions,
+  options: DiskAssembleOptions,
 ): Promise<'done' | 'stopped'> {
   const total = extentsLength(extents, options.copied)
   const { fd } = await files.openForWriting(target, options.fresh)
@@ -49,7 +46,7 @@ export async function copyExtents(
   files: BlobFiles,
   fd: number,
   extents: readonly Extent[],
-  options: Omit<AssembleOptions, 'fresh'> & { readonly total: number },
+  options: Omit<DiskAssembleOptions, 'fresh'> & { readonly total: number },
 ): Promise<'done' | 'stopped'> {
   let copied = options.copied
   let reported = { bytes: copied, at: Date.now() }
@@ -93,7 +90,7 @@ async function report(
 async function* blocks(
   files: BlobFiles,
   extents: readonly Extent[],
-  { copied, blockBytes }: Pick<AssembleOptions, 'copied' | 'blockBytes'>,
+  { copied, blockBytes }: Pick<DiskAssembleOptions, 'copied' | 'blockBytes'>,
 ): AsyncGenerator<Block> {
   // Two buffers in turn: a block is asked for only when the one before the last is written.
   let [buffer, other] = [Buffer.allocUnsafeSlow(blockBytes), Buffer.allocUnsafeSlow(blockBytes)]

@@ -4,7 +4,14 @@ import { access, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Blob, Extent } from '../../src/upload/blob.js'
-import type { BlobWrite, ByteStore, LocalFiles, WriteOptions } from '../../src/upload/ports.js'
+import type {
+  AssembleOptions,
+  BlobWrite,
+  ByteStore,
+  LocalFiles,
+  WriteOptions,
+} from '../../src/upload/ports.js'
+import { checkPosition, checkRange } from '../source/positions.js'
 import { assemble } from './assemble.js'
 import { BlobFiles } from './blob-files.js'
 import { BlobRead } from './blob-read.js'
@@ -97,9 +104,7 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
   }
 
   read(blob: Blob, start: number, stop: number): Readable {
-    checkPosition(start)
-    checkPosition(stop)
-    if (start > stop) throw new RangeError(`Cannot read from ${start} to ${stop}.`)
+    checkRange(start, stop)
     return new BlobRead(this.#files, blob, start, stop)
   }
 
@@ -114,7 +119,7 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
   async assemble(
     target: Blob,
     extents: readonly Extent[],
-    options: Parameters<ByteStore['assemble']>[2],
+    options: AssembleOptions,
   ): Promise<'done' | 'stopped'> {
     return assemble(this.#files, target, extents, { ...options, blockBytes: this.#assembleBlockBytes })
   }
@@ -133,12 +138,5 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
       throw storageError(error)
     }
     await this.#reserve.check()
-  }
-}
-
-/** The operating system takes a negative position for "wherever the file stands", and would write there. */
-function checkPosition(position: number): void {
-  if (!Number.isSafeInteger(position) || position < 0) {
-    throw new RangeError(`A position in a blob cannot be ${position}.`)
   }
 }

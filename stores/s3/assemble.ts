@@ -1,19 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { extentsLength } from '../../src/upload/extents-length.js'
-import { patiently } from '../../src/upload/patience.js'
-import type { ByteStore } from '../../src/upload/ports.js'
+import type { AssembleOptions } from '../../src/upload/ports.js'
 import type { Segment } from '../../src/upload/segment.js'
 import { Assembling, Reported } from './assembling.js'
 import { partBytesFor } from './part-grid.js'
 import type { Placed } from './part-plan.js'
 import { locate, rangeOf } from './read.js'
+import { headersFor, record } from './record.js'
 import { removeSegments } from './remove.js'
 import { seal } from './seal.js'
 import { isAbsent, storageError } from './storage-error.js'
 import { keyOf, type Storeroom } from './storeroom.js'
-
-type AssembleOptions = Parameters<ByteStore['assemble']>[2]
 
 /**
  * Makes one object of extents: each part of its grid that lies in one object is copied by the provider, only those that span two or more pass
@@ -27,9 +25,10 @@ export async function assemble(
 ): Promise<'done' | 'stopped'> {
   const total = extentsLength(extents, options.copied)
   try {
-    if (!(await isThere(room, target, total))) {
+    const found = await room.ledger.within(target, 0, total)
+    if (!found.some((segment) => isWhole(segment, total))) {
       const runs = await runsOf(room, extents)
-      const segment = await begin(room, target, total)
+      const segment = await begin(room, target, { total, found })
       if ((await make(room, segment, { runs, total }, options)) === 'stopped') return 'stopped'
     }
   } catch (error) {
@@ -38,23 +37,23 @@ export async function assemble(
   return (await options.onCopied(total)) ? 'done' : 'stopped'
 }
 
-async function isThere(room: Storeroom, target: Blob, total: number): Promise<boolean> {
-  const found = await room.ledger.within(target, 0, total)
-  return found.some(({ state, start, stop }) => state === 'sealed' && start === 0 && stop === total)
+function isWhole({ state, start, stop }: Segment, total: number): boolean {
+  return state === 'sealed' && start === 0 && stop === total
 }
 
 /** The one that somebody began, or a new one, younger than whatever else the target has. */
-async function begin(room: Storeroom, target: Blob, total: number): Promise<Segment> {
+async function begin(
+  room: Storeroom,
+  target: Blob,
+  { total, found }: { readonly total: number; readonly found: readonly Segment[] },
+): Promise<Segment> {
   const partBytes = partBytesFor(total, room.maxParts)
-  const found = await room.ledger.within(target, 0, total)
   const open = found.find((one) => one.state === 'open' && one.start === 0 && one.partBytes === partBytes)
   if (open !== undefined) return open
-  const subject = await patiently(() => room.ledger.subject(target))
   const made = { id: randomUUID(), blob: target, writer: room.epoch(), start: 0 }
-  const headers = subject === null ? {} : room.headersOf(subject)
-  const uploadId = await room.bucket.begin(keyOf(room, made), headers, false)
+  const uploadId = await room.bucket.begin(keyOf(room, made), await headersFor(room, target), false)
   const segment = { ...made, stop: null, uploadId, partBytes }
-  await patiently(() => room.ledger.add(segment))
+  await record(room, segment)
   return { ...segment, state: 'open', alive: true }
 }
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { patiently } from '../../src/upload/patience.js'
-import type { ByteStore } from '../../src/upload/ports.js'
+import type { AssembleOptions } from '../../src/upload/ports.js'
 import type { Segment } from '../../src/upload/segment.js'
 import { again } from './again.js'
 import type { Confirmed } from './bucket.js'
@@ -19,7 +19,7 @@ const PASSES = 2
 const HELD_BYTES = 16 * 1024 * 1024
 const REPORT_MS = 1_000
 
-type Options = Pick<Parameters<ByteStore['assemble']>[2], 'signal' | 'onCopied'>
+type Options = Pick<AssembleOptions, 'signal' | 'onCopied'>
 
 /** What `onCopied` threw is the caller's own, and no failure of the storage. */
 export class Reported extends Error {}

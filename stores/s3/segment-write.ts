@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Blob } from '../../src/upload/blob.js'
-import { isUploadError, UploadError } from '../../src/upload/errors.js'
+import { UploadError } from '../../src/upload/errors.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { Segment, SegmentPart, Subject } from '../../src/upload/segment.js'
 import type { ObjectHeaders } from './bucket.js'
 import type { Bytes } from './bytes.js'
-import { removeBytes, removeSegments } from './remove.js'
+import { headersFor, record } from './record.js'
 import { seal } from './seal.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
@@ -25,7 +25,7 @@ export interface SegmentTarget {
  * safe: they survive this process, as anybody can make an object of them.
  */
 export class SegmentWrite {
-  readonly partBytes: number
+  readonly #partBytes: number
   readonly #room: Storeroom
   readonly #target: SegmentTarget
   readonly #onStored: (stored: number) => void
@@ -41,7 +41,7 @@ export class SegmentWrite {
   constructor(room: Storeroom, target: SegmentTarget, partBytes: number, onStored: (stored: number) => void) {
     this.#room = room
     this.#target = target
-    this.partBytes = partBytes
+    this.#partBytes = partBytes
     this.#onStored = onStored
     const { blob, start } = target
     const made = { id: randomUUID(), writer: room.epoch(), state: 'open' as const, alive: true }
@@ -107,28 +107,16 @@ export class SegmentWrite {
     const { bucket } = this.#room
     await bucket.put(this.#key, body, await this.#headers())
     const stop = this.#target.start + body.length
-    await this.#record({ ...this.#segment, stop, uploadId: null, partBytes: null })
+    await record(this.#room, { ...this.#segment, stop, uploadId: null, partBytes: null })
     this.#stored = body.length
     this.#onStored(this.#stored)
   }
 
   async #begin(): Promise<string> {
     const uploadId = await this.#room.bucket.begin(this.#key, await this.#headers(), true)
-    this.#segment = { ...this.#segment, uploadId, partBytes: this.partBytes }
-    await this.#record({ ...this.#segment, stop: null, uploadId, partBytes: this.partBytes })
+    this.#segment = { ...this.#segment, uploadId, partBytes: this.#partBytes }
+    await record(this.#room, { ...this.#segment, stop: null, uploadId, partBytes: this.#partBytes })
     return uploadId
-  }
-
-  /** The row; and what it covers, which was never part of an upload, goes. */
-  async #record(segment: Parameters<Storeroom['ledger']['add']>[0]): Promise<void> {
-    const covered = await patiently(() => this.#room.ledger.add(segment)).catch(async (error: unknown) => {
-      // Without a row nobody would find it again: the epoch it was put under may have been swept before.
-      if (isUploadError(error) && error.code === 'claim_lost')
-        await removeBytes(this.#room, segment).catch(() => undefined)
-      throw error
-    })
-    // Whatever stays goes with its blob.
-    await removeSegments(this.#room, covered).catch(() => undefined)
   }
 
   async #put(number: number, body: Bytes): Promise<void> {
@@ -156,10 +144,8 @@ export class SegmentWrite {
     return keyOf(this.#room, this.#segment)
   }
 
-  async #headers(): Promise<ObjectHeaders> {
-    const { blob, subject } = this.#target
-    const known = subject ?? (await patiently(() => this.#room.ledger.subject(blob)))
-    return known === null ? {} : this.#room.headersOf(known)
+  #headers(): Promise<ObjectHeaders> {
+    return headersFor(this.#room, this.#target.blob, this.#target.subject)
   }
 }
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { extentsLength } from '../../src/upload/extents-length.js'
-import type { ByteStore } from '../../src/upload/ports.js'
+import type { AssembleOptions } from '../../src/upload/ports.js'
 import { type BlobSource, readBlob } from './blob-read.js'
 import { TusBlobWrite } from './blob-write.js'
 import { isPlainFile } from './plain-file.js'
@@ -10,8 +10,6 @@ import { brokenPromise } from './store-error.js'
 
 /** How much is copied between two reports: what a crash may cost. */
 const RUN_BYTES = 256 * 1024 * 1024
-
-type AssembleOptions = Parameters<ByteStore['assemble']>[2]
 
 /** Copies extents into `target` by reading and appending, through this process. */
 export async function assemble(

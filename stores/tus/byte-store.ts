@@ -3,7 +3,14 @@ import type { Readable } from 'node:stream'
 import type { DataStore } from '@tus/utils'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
-import type { AppendOnly, BlobWrite, ByteStore, WriteOptions } from '../../src/upload/ports.js'
+import type {
+  AppendOnly,
+  AssembleOptions,
+  BlobWrite,
+  ByteStore,
+  WriteOptions,
+} from '../../src/upload/ports.js'
+import { checkPosition, checkRange } from '../source/positions.js'
 import { assemble } from './assemble.js'
 import { type BlobSource, isReadable, type ReadableDataStore, readBlob } from './blob-read.js'
 import { BlobUploads } from './blob-uploads.js'
@@ -55,9 +62,7 @@ export class TusByteStore implements ByteStore, AppendOnly {
   }
 
   read(blob: Blob, start: number, stop: number): Readable {
-    checkPosition(start)
-    checkPosition(stop)
-    if (start > stop) throw new RangeError(`Cannot read from ${start} to ${stop}.`)
+    checkRange(start, stop)
     return readBlob(this.#source, blob, start, stop)
   }
 
@@ -73,7 +78,7 @@ export class TusByteStore implements ByteStore, AppendOnly {
   async assemble(
     target: Blob,
     extents: readonly Extent[],
-    options: Parameters<ByteStore['assemble']>[2],
+    options: AssembleOptions,
   ): Promise<'done' | 'stopped'> {
     return assemble(this.#source, target, extents, options)
   }
@@ -107,11 +112,5 @@ function checkStore(store: DataStore): asserts store is ReadableDataStore {
       `${store.constructor.name} has an expiration of its own and would delete bytes of finished uploads; ` +
         'make it without, and give the expiration to Tributary.',
     )
-  }
-}
-
-function checkPosition(position: number): void {
-  if (!Number.isSafeInteger(position) || position < 0) {
-    throw new RangeError(`A position in a blob cannot be ${position}.`)
   }
 }

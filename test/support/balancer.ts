@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -6,27 +6,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { freePort } from '../../src/command/free-port.js'
+import { findProgram } from './find-program.js'
 
 export type BalancerName = 'haproxy' | 'nginx'
 
-/** Debian keeps them where only administrators look. */
-const PLACES = (name: string) => [name, `/usr/sbin/${name}`, `/usr/local/sbin/${name}`]
 const EXAMPLES = new URL('../../examples/cluster/', import.meta.url)
 const START_MS = 10_000
 
 /** The program, or null where it is not installed. */
-export async function findBalancer(name: BalancerName): Promise<string | null> {
-  for (const place of PLACES(name)) {
-    try {
-      await promisify(execFile)(place, ['-v'])
-      return place
-    } catch {
-      // not here
-    }
-  }
-  return null
+export function findBalancer(name: BalancerName): Promise<string | null> {
+  return findProgram(name, '-v')
 }
 
 /** A load balancer before three nodes, with the configuration of `examples/cluster` as it is. */

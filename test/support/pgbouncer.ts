@@ -1,15 +1,12 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { CuttingProxy } from './cutting-proxy.js'
 import { openDatabaseProxy } from './database-proxy.js'
+import { findProgram } from './find-program.js'
 import type { DatabaseSettings } from './server-process.js'
-
-/** Debian keeps it where only administrators look. */
-const PLACES = ['pgbouncer', '/usr/sbin/pgbouncer', '/usr/local/sbin/pgbouncer']
 
 /** Only names the socket: its directory is our own. */
 const PORT = 6432
@@ -18,16 +15,8 @@ const PORT = 6432
 const NOBODY = 65_534
 
 /** The program, or null where it is not installed. */
-export async function findPgBouncer(): Promise<string | null> {
-  for (const place of PLACES) {
-    try {
-      await promisify(execFile)(place, ['--version'])
-      return place
-    } catch {
-      // not here
-    }
-  }
-  return null
+export function findPgBouncer(): Promise<string | null> {
+  return findProgram('pgbouncer', '--version')
 }
 
 /** A pgbouncer in transaction pooling before the database of the run. */

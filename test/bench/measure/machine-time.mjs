@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
-
-const USER_HZ = 100
+import { statFields, ticksOf, USER_HZ } from './proc-stat.mjs'
 
 /**
  * Seconds so far, of all processors together, in which the machine was busy, and in which its host kept it waiting (steal); and the
@@ -8,21 +7,15 @@ const USER_HZ = 100
  * looked at.
  */
 export function machineTime() {
-  const [, user, nice, system, idle, iowait, irq, softirq, steal] = read('/proc/stat')
+  const [, user, nice, system, idle, iowait, irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
     .split('\n', 1)[0]
     .split(/\s+/)
     .map(Number)
-  const own = read('/proc/self/stat')
-  const fields = own.slice(own.lastIndexOf(')') + 2).split(' ')
   const busy = user + nice + system + irq + softirq
   return {
     busy: busy / USER_HZ,
     steal: steal / USER_HZ,
     all: (busy + idle + iowait + steal) / USER_HZ,
-    load: (Number(fields[13]) + Number(fields[14])) / USER_HZ,
+    load: ticksOf(statFields('/proc/self/stat')).children / USER_HZ,
   }
-}
-
-function read(path) {
-  return readFileSync(path, 'utf8')
 }

@@ -1,10 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { statFields, ticksOf, USER_HZ } from './proc-stat.mjs'
 
 /** Elsewhere there is no /proc, and figures of processes are left out. */
 export const measuresProcesses = process.platform === 'linux'
-
-/** Ticks a second in /proc/<pid>/stat: part of the kernel's ABI, whatever its own clock does. */
-const USER_HZ = 100
 
 /**
  * CPU seconds so far of everything below `roots`, without what is below `apart`, children that have ended and were waited for
@@ -52,14 +50,16 @@ function below(roots, apart = []) {
   return [...new Set(found)]
 }
 
+/** Undefined for a process that has ended meanwhile. */
 function stat(pid) {
-  const text = read(`/proc/${pid}/stat`)
-  if (text === undefined) return undefined
-  // The name, in parentheses, may hold blanks and parentheses itself.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  const [state, ppid] = fields
-  const ticks = sum(fields.slice(11, 15).map(Number))
-  return { pid, ppid: Number(ppid), state, ticks }
+  try {
+    const fields = statFields(`/proc/${pid}/stat`)
+    const [state, ppid] = fields
+    const { user, system, children } = ticksOf(fields)
+    return { pid, ppid: Number(ppid), state, ticks: user + system + children }
+  } catch {
+    return undefined
+  }
 }
 
 function memoryKiB(pid) {

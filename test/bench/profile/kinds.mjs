@@ -5,7 +5,7 @@
 const KINDS = [
   [
     'log',
-    /\/node_modules\/(pino|sonic-boom|quick-format-unescaped|safe-stable-stringify)\/|\/dist\/src\/http\/log-requests/,
+    /\/node_modules\/(pino|sonic-boom|quick-format-unescaped|safe-stable-stringify)\/|\/dist\/src\/(http\/log-requests|command\/(gathered-lines|stderr-log))/,
   ],
   ['files', /node:(fs|internal\/fs)|\/dist\/stores\/disk\//],
   [
