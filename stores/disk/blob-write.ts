@@ -7,6 +7,7 @@ import type { FileCalls } from './file-calls.js'
 import { Flush } from './flush.js'
 import { type Held, Intake } from './intake.js'
 import { SMALL_BYTES } from './prompt-calls.js'
+import { sizeOf } from './size-of.js'
 import { storageError } from './storage-error.js'
 
 /**
@@ -86,13 +87,13 @@ export class DiskBlobWrite implements BlobWrite {
 
   /** Stores everything the source yields. Resolves with what stopped it, if something did. */
   async #fill(fd: number): Promise<Error | null> {
-    for (;;) {
+    while (this.#intake.ended === null || this.#intake.waiting > 0) {
       await this.#intake.gathered()
-      const batch = this.#intake.take()
-      if (batch.length === 0) return this.#intake.error
-      const failure = await this.#store(fd, batch)
+      // Not kept in a variable, which would hold these bytes while the next are waited for.
+      const failure = await this.#store(fd, this.#intake.take())
       if (failure !== null) return failure
     }
+    return this.#intake.error
   }
 
   /** Stores one batch, in as many writes as the operating system makes of it. */
@@ -121,7 +122,8 @@ export class DiskBlobWrite implements BlobWrite {
 
   async #write(fd: number, buffers: readonly Buffer[]): Promise<number> {
     try {
-      const written = await this.#calls.writev(fd, buffers, this.#position + this.#stored)
+      const calls = sizeOf(buffers) <= SMALL_BYTES ? this.#files.smallCalls : this.#calls
+      const written = await calls.writev(fd, buffers, this.#position + this.#stored)
       if (written === 0) throw new UploadError('storage_failed', 'The storage took no more bytes.')
       this.#stored += written
       this.#intake.release(written)

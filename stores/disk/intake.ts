@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { SourceTap, type TapEnd, type TapOptions } from '../source/tap.js'
+import { sizeOf } from './size-of.js'
 
 /**
  * Bytes that may wait for the file before the source is paused, and the most that is written at once. Measured over
@@ -23,6 +24,11 @@ const SHARED_BYTES = 12 * 1024 * 1024
  */
 const GATHERED_BYTES = 256 * 1024
 const GATHER_MS = 2
+/**
+ * Nothing waits for more when all uploads together hold this much. Bytes of many slow clients come within one turn of the event
+ * loop: 31 MiB of 500 of them, seen with 64 KiB each, before a timer is heard.
+ */
+const GATHERED_TOGETHER = 2 * 1024 * 1024
 
 /** The bytes all intakes of one store hold in memory. */
 export interface Held {
@@ -65,9 +71,10 @@ export class Intake {
 
   /** Takes the next batch, empty when nothing waits. Its bytes count as held until `release`. */
   take(): readonly Buffer[] {
-    const batch = this.#waiting
-    this.#waiting = batch.splice(WAITING_BUFFERS)
-    this.#waitingBytes = size(this.#waiting)
+    // A new array: the old one has outlived young collections. Were it given away, it would keep its bytes for as long as V8 does not
+    // collect all of its heap: 60 MiB with 500 uploads.
+    const batch = this.#waiting.splice(0, WAITING_BUFFERS)
+    this.#waitingBytes = sizeOf(this.#waiting)
     this.#due = false
     this.#tap.resume()
     return batch
@@ -90,7 +97,7 @@ export class Intake {
   /** Takes no more from the source, and drops what waits. */
   drop(batch: readonly Buffer[]): void {
     this.#tap.stop()
-    this.release(size(batch) + this.#waitingBytes)
+    this.release(sizeOf(batch) + this.#waitingBytes)
     this.#waiting = []
     this.#waitingBytes = 0
   }
@@ -105,7 +112,9 @@ export class Intake {
   }
 
   #isGathered(): boolean {
-    return this.ended !== null || this.#due || this.#waitingBytes >= GATHERED_BYTES || this.#isFull()
+    const { ended, waiting } = this
+    if (ended !== null || this.#due || waiting >= GATHERED_BYTES || this.#isFull()) return true
+    return waiting > 0 && this.#held.bytes >= GATHERED_TOGETHER
   }
 
   /** Whoever waits does not do so for ever. */
@@ -128,8 +137,4 @@ export class Intake {
     this.#wake?.()
     this.#wake = null
   }
-}
-
-function size(buffers: readonly Buffer[]): number {
-  return buffers.reduce((sum, buffer) => sum + buffer.length, 0)
 }

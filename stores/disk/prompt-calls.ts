@@ -17,8 +17,12 @@ const LOCAL: ReadonlySet<number> = new Set([
 const SLOW_MS = 50
 const SLOW_MEAN_MS = 1
 
-/** For so long after that no other is tried, in ms: at most one long wait a second may hold everything up. */
+/**
+ * For so long after that no other is tried, in ms: at most one long wait a second may hold everything up, and ever fewer while the file
+ * system stays slow.
+ */
 const REST_MS = 1_000
+const MOST_REST_MS = 60_000
 
 /** A write of this many bytes is small. */
 export const SMALL_BYTES = 64 * 1024
@@ -33,6 +37,7 @@ export class PromptCalls {
   readonly #threaded: FileCalls
   #trusted = false
   #slowUntil = Number.NEGATIVE_INFINITY
+  #rest = 0
   #mean = 0
 
   /** `guard` is put around the calls, as it was around `threaded`. */
@@ -73,6 +78,9 @@ export class PromptCalls {
     this.#mean += (milliseconds - this.#mean) / 16
     if (milliseconds <= SLOW_MS && this.#mean <= SLOW_MEAN_MS) return
     this.#mean = 0
-    this.#slowUntil = performance.now() + REST_MS
+    const now = performance.now()
+    const again = now - this.#slowUntil < this.#rest
+    this.#rest = again ? Math.min(2 * this.#rest, MOST_REST_MS) : REST_MS
+    this.#slowUntil = now + this.#rest
   }
 }

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import type { FileCalls } from './file-calls.js'
+import { sizeOf } from './size-of.js'
 import { noRoom, storageError } from './storage-error.js'
 
 /** How far a figure carries: so many bytes written, or so many ms, and the file system is asked again. */
@@ -38,7 +39,7 @@ export class Reserve {
     return {
       open: (path, flags) => calls.open(path, flags),
       writev: (fd, buffers, position) =>
-        this.#within(size(buffers), (most) => calls.writev(fd, upTo(most, buffers), position)),
+        this.#within(sizeOf(buffers), (most) => calls.writev(fd, upTo(most, buffers), position)),
       read: (fd, buffer, position) => calls.read(fd, buffer, position),
       fdatasync: (fd) => calls.fdatasync(fd),
       fsync: (fd) => calls.fsync(fd),
@@ -94,10 +95,6 @@ export class Reserve {
     this.#grantedSince = 0
     this.#lookedAt = performance.now()
   }
-}
-
-function size(buffers: readonly Buffer[]): number {
-  return buffers.reduce((sum, buffer) => sum + buffer.length, 0)
 }
 
 /** The first `most` bytes. */

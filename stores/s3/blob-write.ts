@@ -165,7 +165,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   /** The first so many gathered bytes. They count as held until `sent`. */
   #take(bytes: number): { body: Bytes; sent: () => void } {
     const [body, rest] = divided({ pieces: this.#gathered, length: this.#gatheredBytes }, bytes)
-    this.#gathered = [...rest.pieces]
+    // The same array again: another one would keep its pieces for long, being old, though nobody had it any more.
+    this.#gathered.splice(0, this.#gathered.length, ...rest.pieces)
     this.#gatheredBytes = rest.length
     this.#room.waiting.send(body.length)
     this.#tap.resume()

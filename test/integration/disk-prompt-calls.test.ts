@@ -71,6 +71,27 @@ describe.runIf(process.platform === 'linux')(
       expect(calls.calls).not.toBe(fileCalls)
     })
 
+    test('rest twice as long each time they are slow again', async () => {
+      const directory = await scratchDirectory()
+      const calls = await prompt(directory)
+      let now = performance.now()
+      let step = 60
+      vi.spyOn(performance, 'now').mockImplementation(() => {
+        now += step
+        return now
+      })
+      const rests: number[] = []
+      for (let round = 0; round < 8; round++) {
+        step = 60
+        await touch(calls, join(directory, 'a'))
+        step = 0
+        const began = now
+        while (calls.calls === fileCalls) now += 500
+        rests.push(Math.floor((now - began) / 1000))
+      }
+      expect(rests).toEqual([1, 2, 4, 8, 16, 32, 60, 60])
+    })
+
     test('rest when they are slow in the mean, though none of them was', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)
