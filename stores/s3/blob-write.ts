@@ -4,7 +4,8 @@ import { UploadError } from '../../src/upload/errors.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { BlobWrite, WriteOptions, WriteResult } from '../../src/upload/ports.js'
 import { SourceTap } from '../source/tap.js'
-import { type Bytes, divided } from './bytes.js'
+import type { Bytes } from './bytes.js'
+import { Gathered } from './gathered.js'
 import { SegmentWrite } from './segment-write.js'
 import { writeError } from './storage-error.js'
 import type { Storeroom } from './storeroom.js'
@@ -32,8 +33,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   /** Bytes of segments that are through. */
   #before = 0
   #stored = 0
-  #gathered: Buffer[] = []
-  #gatheredBytes = 0
+  readonly #gathered: Gathered
   #relieved = false
   #wake: (() => void) | null = null
   #reporting: Promise<void> = Promise.resolve()
@@ -43,6 +43,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     this.#room = room
     this.#target = target
     this.#options = options
+    this.#gathered = new Gathered(room.blocks)
     room.waiting.join(this)
     this.#partBytes = room.waiting.partBytes
     this.#tap = new SourceTap(source, options, {
@@ -59,7 +60,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   get waiting(): number {
-    return this.#gatheredBytes
+    return this.#gathered.length
   }
 
   resume(): void {
@@ -96,7 +97,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #fill(): Promise<void> {
     for (;;) {
       await this.#enough()
-      if (this.#gatheredBytes > this.#partBytes) await this.#sendPart()
+      if (this.#gathered.length > this.#partBytes) await this.#sendPart()
       else if (this.#tap.ended !== null) return this.#endSegment()
       else if (this.#relieved) await this.#endSegment()
       if (this.#failure !== null) throw this.#failure
@@ -105,7 +106,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
 
   /** Resolves when a part is full and not the last, or when no more bytes are to be waited for. */
   async #enough(): Promise<void> {
-    while (this.#gatheredBytes <= this.#partBytes && this.#tap.ended === null && !this.#relieved) {
+    while (this.#gathered.length <= this.#partBytes && this.#tap.ended === null && !this.#relieved) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -115,7 +116,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #sendPart(): Promise<void> {
     const segment = this.#current()
     // A segment that begins now may have larger parts than the one before.
-    if (this.#gatheredBytes <= this.#partBytes) return
+    if (this.#gathered.length <= this.#partBytes) return
     const { body, sent } = this.#take(this.#partBytes)
     if (segment.hasRoom) await segment.send(body, sent)
     else await this.#end(segment, body, sent)
@@ -125,7 +126,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #endSegment(): Promise<void> {
     this.#relieved = false
     if (this.#tap.error !== null) return
-    const { body, sent } = this.#take(this.#gatheredBytes)
+    const { body, sent } = this.#take(this.#gathered.length)
     await this.#end(this.#current(), body, sent)
   }
 
@@ -164,31 +165,31 @@ export class S3BlobWrite implements BlobWrite, Gathering {
 
   /** The first so many gathered bytes. They count as held until `sent`. */
   #take(bytes: number): { body: Bytes; sent: () => void } {
-    const [body, rest] = divided({ pieces: this.#gathered, length: this.#gatheredBytes }, bytes)
-    // The same array again: another one would keep its pieces for long, being old, though nobody had it any more.
-    this.#gathered.splice(0, this.#gathered.length, ...rest.pieces)
-    this.#gatheredBytes = rest.length
+    const { body, done } = this.#gathered.take(bytes)
     this.#room.waiting.send(body.length)
     this.#tap.resume()
-    return { body, sent: () => this.#room.waiting.sent(body.length) }
+    const sent = () => {
+      done()
+      this.#room.waiting.sent(body.length)
+    }
+    return { body, sent }
   }
 
   #gather(bytes: Buffer): void {
-    this.#gathered.push(bytes)
-    this.#gatheredBytes += bytes.length
+    this.#gathered.add(bytes)
     this.#room.waiting.hold(bytes.length)
-    if (this.#gatheredBytes > this.#partBytes) this.#awake()
+    if (this.#gathered.length > this.#partBytes) this.#awake()
   }
 
   get #isFull(): boolean {
-    return this.#gatheredBytes > this.#partBytes || this.#room.waiting.isFull
+    return this.#gathered.length > this.#partBytes || this.#room.waiting.isFull
   }
 
   async #giveUp(): Promise<void> {
     this.#tap.stop()
-    this.#room.waiting.drop(this.#gatheredBytes)
-    this.#gathered = []
-    this.#gatheredBytes = 0
+    const { body, done } = this.#gathered.take(this.#gathered.length)
+    done()
+    this.#room.waiting.drop(body.length)
     await this.#segment?.giveUp()
     await this.#reporting
   }

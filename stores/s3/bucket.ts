@@ -68,11 +68,11 @@ export class S3Bucket {
 
   async put(key: string, body: Bytes, headers: ObjectHeaders): Promise<void> {
     const checksum = this.#checksums ? { ChecksumCRC32: checksumOf(body) } : {}
-    await again(() =>
+    const put = () =>
       this.#client.send(
         new PutObjectCommand({ ...this.#at(key), ...sized(body), ...checksum, ...names(headers) }),
-      ),
-    )
+      )
+    await again(put, body)
   }
 
   /** Begins a multipart upload; resolves with its id. All of its parts are `checked`, or none: providers refuse a mixture. */
@@ -91,18 +91,18 @@ export class S3Bucket {
   /** A part with its checksum, where the provider takes one. */
   async putChecked(key: string, uploadId: string, number: number, body: Bytes): Promise<Confirmed> {
     const checksum = this.#checksums ? checksumOf(body) : null
-    const etag = await again(() =>
+    const put = () =>
       this.#putPart(key, uploadId, number, {
         ...sized(body),
         ...(checksum !== null && { ChecksumCRC32: checksum }),
-      }),
-    )
+      })
+    const etag = await again(put, body)
     return { etag, checksum }
   }
 
   /** A part without. */
   async putPart(key: string, uploadId: string, number: number, body: Bytes): Promise<Confirmed> {
-    const etag = await again(() => this.#putPart(key, uploadId, number, sized(body)))
+    const etag = await again(() => this.#putPart(key, uploadId, number, sized(body)), body)
     return { etag, checksum: null }
   }
 

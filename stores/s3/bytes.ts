@@ -5,6 +5,8 @@ import { crc32 } from 'node:zlib'
 export interface Bytes {
   readonly pieces: readonly Buffer[]
   readonly length: number
+  /** Called when a request with these bytes failed, of which some may be on their way still. */
+  failed?(): void
 }
 
 export const NO_BYTES: Bytes = { pieces: [], length: 0 }

@@ -1,4 +1,5 @@
 import type { Segment, SegmentLedger, Subject } from '../../src/upload/segment.js'
+import type { Blocks } from './blocks.js'
 import type { ObjectHeaders, S3Bucket } from './bucket.js'
 import type { WaitingBytes } from './waiting-bytes.js'
 
@@ -7,6 +8,7 @@ export interface Storeroom {
   readonly bucket: S3Bucket
   readonly ledger: SegmentLedger
   readonly waiting: WaitingBytes
+  readonly blocks: Blocks
   /** Under which this process writes at this moment. */
   readonly epoch: () => number
   readonly headersOf: (subject: Subject) => ObjectHeaders
