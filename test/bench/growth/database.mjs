@@ -18,6 +18,20 @@ export async function reach({ roots: [pid] }) {
   }
 }
 
+/** The address of the database that a connection goes to. */
+export function urlOf({ host, port, user, password, database }) {
+  const url = new URL('postgres://localhost')
+  Object.assign(url, {
+    username: user,
+    password: password ?? '',
+    port: String(port),
+    pathname: `/${database}`,
+  })
+  // The directory of a socket cannot stand where a URL has its host.
+  url.searchParams.set('host', host)
+  return url.href
+}
+
 async function settingsOf(pid) {
   const text = await readFile(`/proc/${pid}/environ`, 'utf8')
   return Object.fromEntries(text.split('\0').map((line) => line.split(/=(.*)/s, 2)))

@@ -1,6 +1,7 @@
 import { dd } from './dd.mjs'
 import { frago } from './frago.mjs'
 import { nginx } from './nginx.mjs'
+import { oneNode, threeNodes } from './nodes.mjs'
 import { rustus } from './rustus.mjs'
 import { sink } from './sink.mjs'
 import { tributary, tributaryS3, tributaryStrict } from './tributary.mjs'
@@ -11,4 +12,5 @@ import { tusd, tusdS3 } from './tusd.mjs'
 export const peers = [
   ...[tributary, tributaryStrict, tusd, rustus, tusServer, frago, nginx, sink, dd],
   ...[tributaryS3, tusdS3, tusServerS3],
+  ...[oneNode, threeNodes],
 ]

@@ -19,12 +19,13 @@ export const tributaryStrict = peer('tributary-strict', 'Tributary, strict', 'st
 export const tributaryS3 = onObjects({
   ...peer('tributary-s3', 'Tributary, S3', 'relaxed'),
   start: ({ directory, env, nodeFlags, objects }) =>
-    start(
-      directory,
-      { STORE: 's3', S3_ENDPOINT: objects.endpoint, S3_BUCKET: objects.bucket, ...objects.env, ...env },
-      nodeFlags,
-    ),
+    startTributary({ directory, own: { ...settingsFor(objects), ...env }, nodeFlags }),
 })
+
+/** Settings of one that stores there. */
+export function settingsFor({ endpoint, bucket, env }) {
+  return { STORE: 's3', S3_ENDPOINT: endpoint, S3_BUCKET: bucket, ...env }
+}
 
 function peer(name, title, durability) {
   return {
@@ -35,11 +36,12 @@ function peer(name, title, durability) {
     prepare,
     // The strict one does the same work and waits for the disk in between.
     isProfiled: durability === 'relaxed',
-    start: ({ directory, env, nodeFlags }) => start(directory, { DURABILITY: durability, ...env }, nodeFlags),
+    start: ({ directory, env, nodeFlags }) =>
+      startTributary({ directory, own: { DURABILITY: durability, ...env }, nodeFlags }),
   }
 }
 
-async function prepare() {
+export async function prepare() {
   // No reason to go without it: it is what is measured.
   await access(MAIN).catch((cause) => {
     throw new Error('Tributary is not built: npm run build', { cause })
@@ -47,17 +49,23 @@ async function prepare() {
   return { version: JSON.parse(await readFile(PACKAGE, 'utf8')).version }
 }
 
-async function start(directory, own, nodeFlags = []) {
+/**
+ * @param own settings
+ * @param cpus those it may use, as taskset writes them; all when it is not given
+ * @param database one that is somebody else's; its own when it is not given
+ */
+export async function startTributary({
+  directory,
+  own,
+  nodeFlags = [],
+  cpus,
+  database = ownDatabase(directory),
+}) {
   const port = await freePort()
-  const database = process.env.DATABASE_URL ? ownSchema(process.env.DATABASE_URL) : embedded(directory)
-  const settings = { PORT: String(port), DATA_DIR: directory, ...own }
-  const env = { ...settings, ...database.settings }
-  const server = await startServer({
-    command: process.execPath,
-    args: [...nodeFlags, MAIN, 'serve'],
-    port,
-    env,
-  })
+  const pinned = cpus === undefined ? [] : ['taskset', '--cpu-list', cpus]
+  const [command, ...args] = [...pinned, process.execPath, ...nodeFlags, MAIN, 'serve']
+  const env = { PORT: String(port), DATA_DIR: directory, ...own, ...database.settings }
+  const server = await startServer({ command, args, port, env })
   const origin = `http://127.0.0.1:${port}`
   return {
     url: `${origin}/files`,
@@ -69,6 +77,10 @@ async function start(directory, own, nodeFlags = []) {
       await database.end()
     },
   }
+}
+
+function ownDatabase(directory) {
+  return process.env.DATABASE_URL ? ownSchema(process.env.DATABASE_URL) : embedded(directory)
 }
 
 /** Runs detached, so that the server's process group says nothing about it. */

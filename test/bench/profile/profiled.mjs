@@ -14,20 +14,20 @@ export async function profiled(scratch, turn) {
   const directory = await mkdtemp(join(scratch, 'profile-'))
   const watch = { nodeFlags: ['--cpu-prof', `--cpu-prof-dir=${directory}`], around }
   try {
-    const { spent, begin, end, ...sample } = await turn(watch)
-    const busy = spent.main / ((end - begin) / 1e6)
+    const { spent, begin, end, processes, ...sample } = await turn(watch)
+    const busy = spent.main / processes / ((end - begin) / 1e6)
     return { ...times(spent, sample), busy, shares: await shares(directory, { begin, end }) }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 }
 
-async function around({ roots: [pid] }, work) {
-  const [before, begin] = [threads(pid), microseconds()]
+async function around({ roots }, work) {
+  const [before, begin] = [threads(roots), microseconds()]
   const sample = await work()
-  const [after, end] = [threads(pid), microseconds()]
+  const [after, end] = [threads(roots), microseconds()]
   const spent = Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - before[name]]))
-  return { ...sample, spent, begin, end }
+  return { ...sample, spent, begin, end, processes: roots.length }
 }
 
 function times({ main, all, kernel }, { bytes, requests }) {

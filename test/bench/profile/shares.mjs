@@ -6,23 +6,25 @@ import { kindOf } from './kinds.mjs'
 const MAIN_THREAD = /\.0\.\d+\.cpuprofile$/
 
 /**
- * What the main thread did between two moments (microseconds of the monotonic clock), from the profile it wrote into `directory` as
- * it ended: { kind: share }, of the time in which it was not idle, greatest first.
+ * What the main threads did between two moments (microseconds of the monotonic clock), from the profiles they wrote into `directory` as
+ * they ended: { kind: share }, of the time in which they were not idle, greatest first.
  */
-export async function shares(directory, { begin, end }) {
-  const name = (await readdir(directory)).find((file) => MAIN_THREAD.test(file))
-  if (name === undefined) throw new Error('the server left no profile behind')
-  const profile = JSON.parse(await readFile(join(directory, name), 'utf8'))
-  const spent = spentBy(profile, { begin, end })
+export async function shares(directory, moments) {
+  const names = (await readdir(directory)).filter((file) => MAIN_THREAD.test(file))
+  if (names.length === 0) throw new Error('the server left no profile behind')
+  const spent = new Map()
+  for (const name of names) {
+    const profile = JSON.parse(await readFile(join(directory, name), 'utf8'))
+    addSpent(spent, profile, moments)
+  }
   spent.delete('idle')
   const all = [...spent.values()].reduce((sum, time) => sum + time, 0)
   const sorted = [...spent].sort(([, a], [, b]) => b - a)
   return Object.fromEntries(sorted.map(([kind, time]) => [kind, time / all]))
 }
 
-function spentBy({ nodes, samples, timeDeltas, startTime }, { begin, end }) {
+function addSpent(spent, { nodes, samples, timeDeltas, startTime }, { begin, end }) {
   const kinds = kindsOf(nodes)
-  const spent = new Map()
   let now = startTime
   for (const [index, node] of samples.entries()) {
     const delta = timeDeltas[index]
@@ -31,7 +33,6 @@ function spentBy({ nodes, samples, timeDeltas, startTime }, { begin, end }) {
     const kind = kinds.get(node)
     spent.set(kind, (spent.get(kind) ?? 0) + delta)
   }
-  return spent
 }
 
 /** By node id. Callers stand before those they call. */

@@ -1,12 +1,16 @@
 import { statFields, ticksOf, USER_HZ } from '../measure/proc-stat.mjs'
 
-/** Seconds of processor time so far: of the main thread of a process, of all, and how much of all was the kernel's. */
-export function threads(pid) {
-  const main = ticksOf(statFields(`/proc/${pid}/task/${pid}/stat`))
-  const all = ticksOf(statFields(`/proc/${pid}/stat`))
+/** Seconds of processor time so far: of the main threads of processes, of all, and how much of all was the kernel's. */
+export function threads(pids) {
+  const main = pids.map((pid) => ticksOf(statFields(`/proc/${pid}/task/${pid}/stat`)))
+  const all = pids.map((pid) => ticksOf(statFields(`/proc/${pid}/stat`)))
   return {
-    main: (main.user + main.system) / USER_HZ,
-    all: (all.user + all.system) / USER_HZ,
-    kernel: all.system / USER_HZ,
+    main: seconds(main, ({ user, system }) => user + system),
+    all: seconds(all, ({ user, system }) => user + system),
+    kernel: seconds(all, ({ system }) => system),
   }
+}
+
+function seconds(list, ticks) {
+  return list.reduce((sum, one) => sum + ticks(one), 0) / USER_HZ
 }

@@ -16,6 +16,7 @@ export const fragoChunks = {
     'the clients to 300 MB/s in all, so that only what the digest has left to do after the last chunk is seen.',
   unit: 's',
   better: 'less',
+  profiles: true,
   needs: ['curl', 'md5sum'],
   fills: ({ bytes }) => 2 * bytes,
   sizes: { smoke: { bytes: 64 * MIB, chunk: 4 * MIB }, full: { bytes: 1024 * MIB, chunk: 8 * MIB } },

@@ -5,6 +5,7 @@ import { fragoChunks } from './frago-chunks.mjs'
 import { growth } from './growth.mjs'
 import { heads } from './heads.mjs'
 import { memory } from './memory.mjs'
+import { nodesCreations, nodesParts } from './nodes.mjs'
 import { oneStream } from './one-stream.mjs'
 import { parallelParts } from './parallel-parts.mjs'
 import { s3Memory } from './s3-memory.mjs'
@@ -61,4 +62,6 @@ export const works = [
   s3Stream,
   s3Parallel,
   s3Memory,
+  nodesParts,
+  nodesCreations,
 ]

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { reach } from '../growth/database.mjs'
+import { reach, urlOf } from '../growth/database.mjs'
 import { boot } from '../load/boot.mjs'
 
 export const start = {
@@ -55,17 +55,4 @@ async function onDatabaseOfAnother(directory, peer, tools) {
   } finally {
     await other.stop()
   }
-}
-
-function urlOf({ host, port, user, password, database }) {
-  const url = new URL('postgres://localhost')
-  Object.assign(url, {
-    username: user,
-    password: password ?? '',
-    port: String(port),
-    pathname: `/${database}`,
-  })
-  // The directory of a socket cannot stand where a URL has its host.
-  url.searchParams.set('host', host)
-  return url.href
 }
