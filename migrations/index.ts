@@ -10,6 +10,8 @@ import * as plans from './0008_plans.js'
 import * as sweeping from './0009_sweeping.js'
 import * as segments from './0010_segments.js'
 import * as relocation from './0011_relocation.js'
+import * as covered from './0012_covered.js'
+import * as sharedTargets from './0013_shared_targets.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -30,4 +32,6 @@ export const migrations: readonly Migration[] = [
   { name: '0009_sweeping', up: sweeping.up },
   { name: '0010_segments', up: segments.up },
   { name: '0011_relocation', up: relocation.up },
+  { name: '0012_covered', up: covered.up },
+  { name: '0013_shared_targets', up: sharedTargets.up },
 ]

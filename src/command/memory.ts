@@ -1,7 +1,11 @@
-import { setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, type HeapSpaceInfo, setFlagsFromString } from 'node:v8'
 
 /** What glibc takes for a large block from then on; it hands freed memory back in steps of twice that. */
 const LARGE_BLOCK = 8 * 1024 * 1024
+
+/** Both halves of it. */
+const YOUNG_SPACE = 16 * 1024 * 1024
+const LOOK_MS = 1_000
 
 /**
  * V8 takes the bytes that arrive, 64 KiB at a time in memory of their own, for a growth of its heap, and looks through all
@@ -26,8 +30,19 @@ export function keepFreedMemory(): void {
 
 /**
  * V8 lets the space of young objects grow up to twice 16 MiB once enough of them are in use: with 500 uploads, or a hundred thousand
- * creations. It has twice 8 MiB by the time the server is ready, and with that everything is as fast; with less, creations are a tenth slower.
+ * creations. With twice 8 MiB everything is as fast; with less, creations are a tenth slower. There is no limit that a
+ * program can set for itself, but by how much it grows.
  */
 export function keepYoungSpace(): void {
-  setFlagsFromString('--semi-space-growth-factor=1')
+  const look = () => {
+    const { space_size } = getHeapSpaceStatistics().find(isYoung) ?? { space_size: 0 }
+    // V8 makes it smaller while there is little to do.
+    setFlagsFromString(`--semi-space-growth-factor=${space_size < YOUNG_SPACE ? 2 : 1}`)
+  }
+  look()
+  setInterval(look, LOOK_MS).unref()
+}
+
+function isYoung({ space_name }: HeapSpaceInfo): boolean {
+  return space_name === 'new_space'
 }

@@ -12,7 +12,7 @@ import type { Upload, UploadId } from './upload.js'
  * and given back for a while.
  */
 export async function assemble(engine: Engine, id?: UploadId, signal?: AbortSignal): Promise<boolean> {
-  const assembly = await engine.registry.takeAssembly(id)
+  const assembly = await engine.registry.takeAssembly(id, engine.bytes.sharesTargets ?? false)
   if (assembly === null) return false
   const copied = await copy(engine, assembly, signal)
   if (!copied) {

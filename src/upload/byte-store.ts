@@ -57,6 +57,11 @@ export interface ScatteredBlobs {
   isScattered(blob: Blob): Promise<boolean>
 }
 
+/** What a byte store may have besides, whose assemblers make the same of a target however many of them work on it. */
+export interface SharedTargets {
+  readonly sharesTargets: true
+}
+
 export interface AssembleOptions {
   /** Bytes of the target, from its beginning, that were reported before. */
   readonly copied: number

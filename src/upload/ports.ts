@@ -7,6 +7,7 @@ export type {
   ByteStore,
   LocalFiles,
   ScatteredBlobs,
+  SharedTargets,
   WriteOptions,
   WriteResult,
 } from './byte-store.js'

@@ -198,9 +198,10 @@ export interface UploadRegistry {
 
   /**
    * Takes one upload that waits to be assembled, or whose assembler died: the given one, or any. Null when there
-   * is none to take.
+   * is none to take. The target of one that may still be writing is taken too if it is `shared` (`ByteStore.sharesTargets`); else there
+   * is a new one.
    */
-  takeAssembly(id?: UploadId): Promise<Assembly | null>
+  takeAssembly(id?: UploadId, shared?: boolean): Promise<Assembly | null>
 
   /** Records how many bytes of the target are durable. False when the assembly is no longer ours. */
   assemblyProgress(assembly: Assembly, copied: number): Promise<boolean>

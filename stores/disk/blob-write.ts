@@ -34,7 +34,7 @@ export class DiskBlobWrite implements BlobWrite {
   readonly #intake: Intake
   readonly #flush: Flush
   readonly #position: number
-  #calls: FileCalls
+  #isSmall = false
   #file: OpenFile | null = null
   #stored = 0
 
@@ -47,7 +47,6 @@ export class DiskBlobWrite implements BlobWrite {
     syncs: boolean,
   ) {
     this.#files = files
-    this.#calls = files.calls
     this.#blob = target.blob
     this.#options = options
     this.#position = target.position
@@ -68,8 +67,7 @@ export class DiskBlobWrite implements BlobWrite {
     if (ended !== null && ended !== 'end' && waiting === 0) {
       return refusal === null ? { stored: 0, ended } : { stored: 0, ended: 'failed', error: refusal }
     }
-    const isSmall = ended !== null && waiting <= SMALL_BYTES
-    if (isSmall) this.#calls = this.#files.smallCalls
+    this.#isSmall = ended !== null && waiting <= SMALL_BYTES
     try {
       file = await this.#files.openForWriting(this.#blob, this.#options.fresh, this.#calls)
     } catch (error) {
@@ -83,6 +81,11 @@ export class DiskBlobWrite implements BlobWrite {
     const stored = unsettled === null ? this.#stored : this.#flush.durable
     if (error !== null) return { stored, ended: 'failed', error }
     return { stored, ended: this.#intake.ended ?? 'end' }
+  }
+
+  /** Asked each time: a file system may have become slow since. */
+  get #calls(): FileCalls {
+    return this.#isSmall ? this.#files.smallCalls : this.#files.calls
   }
 
   /** Stores everything the source yields. Resolves with what stopped it, if something did. */
@@ -122,7 +125,7 @@ export class DiskBlobWrite implements BlobWrite {
 
   async #write(fd: number, buffers: readonly Buffer[]): Promise<number> {
     try {
-      const calls = sizeOf(buffers) <= SMALL_BYTES ? this.#files.smallCalls : this.#calls
+      const calls = sizeOf(buffers) <= SMALL_BYTES ? this.#files.smallCalls : this.#files.calls
       const written = await calls.writev(fd, buffers, this.#position + this.#stored)
       if (written === 0) throw new UploadError('storage_failed', 'The storage took no more bytes.')
       this.#stored += written

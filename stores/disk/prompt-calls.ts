@@ -79,6 +79,8 @@ export class PromptCalls {
     if (milliseconds <= SLOW_MS && this.#mean <= SLOW_MEAN_MS) return
     this.#mean = 0
     const now = performance.now()
+    // Of a call that was begun before: it is one stall.
+    if (now < this.#slowUntil) return
     const again = now - this.#slowUntil < this.#rest
     this.#rest = again ? Math.min(2 * this.#rest, MOST_REST_MS) : REST_MS
     this.#slowUntil = now + this.#rest

@@ -34,17 +34,18 @@ export class Assemblies {
     )
   }
 
-  async take(id?: UploadId): Promise<Assembly | null> {
+  async take(id: UploadId | undefined, shared: boolean): Promise<Assembly | null> {
     const answer = await this.#database.value<{
       upload_id: string
       length: number
       copied: number
       target: Blob
       extents: ExtentRow[]
-    } | null>('take_assembly', `select ${this.#database.s}.take_assembly(?, ?, ?) as value`, [
+    } | null>('take_assembly', `select ${this.#database.s}.take_assembly(?, ?, ?, ?) as value`, [
       id ?? null,
       this.#lease.epoch,
       randomUUID(),
+      shared,
     ])
     if (answer) this.#assembling.add(answer.target.id)
     return (

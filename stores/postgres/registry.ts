@@ -240,8 +240,8 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#assemblies.request(id)
   }
 
-  takeAssembly(id?: UploadId): Promise<Assembly | null> {
-    return this.#assemblies.take(id)
+  takeAssembly(id?: UploadId, shared = false): Promise<Assembly | null> {
+    return this.#assemblies.take(id, shared)
   }
 
   assemblyProgress(assembly: Assembly, copied: number): Promise<boolean> {

@@ -26,7 +26,14 @@ export async function assemble(
   const total = extentsLength(extents, options.copied)
   try {
     const found = await room.ledger.within(target, 0, total)
-    if (!found.some((segment) => isWhole(segment, total))) {
+    const whole = found.filter(({ start, stop }) => start === 0 && stop === total)
+    const closing = whole.find(({ state }) => state === 'closing')
+    if (whole.some(({ state }) => state === 'sealed')) {
+      // Nothing is left to do.
+    } else if (closing !== undefined) {
+      // All parts are there: only its end failed, or was not heard of.
+      await begun(room, closing, () => seal(room, closing))
+    } else {
       const runs = await runsOf(room, extents)
       const segment = await begin(room, target, { total, found })
       if ((await make(room, segment, { runs, total }, options)) === 'stopped') return 'stopped'
@@ -35,10 +42,6 @@ export async function assemble(
     throw error instanceof Reported ? error.cause : storageError(error)
   }
   return (await options.onCopied(total)) ? 'done' : 'stopped'
-}
-
-function isWhole({ state, start, stop }: Segment, total: number): boolean {
-  return state === 'sealed' && start === 0 && stop === total
 }
 
 /** The one that somebody began, or a new one, younger than whatever else the target has. */
@@ -63,10 +66,17 @@ async function make(
   content: { readonly runs: readonly Placed[]; readonly total: number },
   options: AssembleOptions,
 ): Promise<'done' | 'stopped'> {
-  try {
+  return begun(room, segment, async () => {
     const made = await new Assembling(room, segment, content, options).run()
     if (made === 'done') await seal(room, segment)
     return made
+  })
+}
+
+/** What `work` does with a multipart upload that may have ended. */
+async function begun<T>(room: Storeroom, segment: Segment, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
   } catch (error) {
     // Ended by the provider, or by somebody who cleared up: the next try has to begin a new one.
     if (await isEnded(room, segment)) await removeSegments(room, [segment])

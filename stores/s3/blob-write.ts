@@ -11,6 +11,12 @@ import { writeError } from './storage-error.js'
 import type { Storeroom } from './storeroom.js'
 import type { Gathering } from './waiting-bytes.js'
 
+/**
+ * For so long a write that is to end waits for a provider that does not answer, in ms. Somebody wants to go on with the upload, on another node
+ * maybe, or this one is to stop.
+ */
+const PATIENCE_MS = 3_000
+
 export interface BlobTarget {
   readonly blob: Blob
   readonly position: number
@@ -38,12 +44,16 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   #wake: (() => void) | null = null
   #reporting: Promise<void> = Promise.resolve()
   #failure: Error | null = null
+  readonly #impatient = new AbortController()
+  #timer: NodeJS.Timeout | null = null
 
   constructor(room: Storeroom, target: BlobTarget, source: Readable, options: WriteOptions) {
     this.#room = room
     this.#target = target
     this.#options = options
     this.#gathered = new Gathered(room.blocks)
+    if (options.signal?.aborted) this.#hurry()
+    else options.signal?.addEventListener('abort', this.#hurry)
     room.waiting.join(this)
     this.#partBytes = room.waiting.partBytes
     this.#tap = new SourceTap(source, options, {
@@ -83,6 +93,9 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     const failure = this.#failure ?? this.#tap.error
     if (failure !== null) await this.#giveUp()
     this.#room.waiting.leave(this)
+    this.#options.signal?.removeEventListener('abort', this.#hurry)
+    clearTimeout(this.#timer ?? undefined)
+    if (failure !== null && this.#impatient.signal.aborted) return { stored: this.#stored, ended: 'aborted' }
     if (failure !== null) return { stored: this.#stored, ended: 'failed', error: failure }
     return { stored: this.#stored, ended: this.#tap.ended ?? 'end' }
   }
@@ -142,7 +155,12 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     this.#partBytes = this.#room.waiting.partBytes
     this.#segment = new SegmentWrite(
       this.#room,
-      { blob, start: position + this.#before, subject: this.#options.subject ?? null },
+      {
+        blob,
+        start: position + this.#before,
+        subject: this.#options.subject ?? null,
+        signal: this.#impatient.signal,
+      },
       this.#partBytes,
       (stored) => this.#report(this.#before + stored),
     )
@@ -192,6 +210,10 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     this.#room.waiting.drop(body.length)
     await this.#segment?.giveUp()
     await this.#reporting
+  }
+
+  readonly #hurry = (): void => {
+    this.#timer = setTimeout(() => this.#impatient.abort(), PATIENCE_MS)
   }
 
   #awake(): void {

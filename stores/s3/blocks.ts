@@ -24,10 +24,8 @@ export class Blocks {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
   }
 
-  /** Takes those of the pieces that are whole blocks. Nobody may read them any more. */
-  giveBack(pieces: readonly Buffer[]): void {
-    for (const piece of pieces) {
-      if (piece.length === BLOCK_BYTES && this.#free.length < this.#most) this.#free.push(piece)
-    }
+  /** Nobody may read them any more. */
+  giveBack(blocks: readonly Buffer[]): void {
+    this.#free.push(...blocks.slice(0, this.#most - this.#free.length))
   }
 }

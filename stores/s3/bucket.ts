@@ -66,37 +66,48 @@ export class S3Bucket {
     return this.#copies
   }
 
-  async put(key: string, body: Bytes, headers: ObjectHeaders): Promise<void> {
+  async put(key: string, body: Bytes, headers: ObjectHeaders, signal?: AbortSignal): Promise<void> {
     const checksum = this.#checksums ? { ChecksumCRC32: checksumOf(body) } : {}
     const put = () =>
       this.#client.send(
         new PutObjectCommand({ ...this.#at(key), ...sized(body), ...checksum, ...names(headers) }),
+        until(signal),
       )
-    await again(put, body)
+    await again(put, body, signal)
   }
 
   /** Begins a multipart upload; resolves with its id. All of its parts are `checked`, or none: providers refuse a mixture. */
-  async begin(key: string, headers: ObjectHeaders, checked: boolean): Promise<string> {
+  async begin(key: string, headers: ObjectHeaders, checked: boolean, signal?: AbortSignal): Promise<string> {
     const { UploadId } = await this.#client.send(
       new CreateMultipartUploadCommand({
         ...this.#at(key),
         ...names(headers),
         ...(checked && this.#checksums && { ChecksumAlgorithm: 'CRC32' as const }),
       }),
+      until(signal),
     )
     if (UploadId === undefined) throw new Error('a multipart upload was begun without an id')
     return UploadId
   }
 
   /** A part with its checksum, where the provider takes one. */
-  async putChecked(key: string, uploadId: string, number: number, body: Bytes): Promise<Confirmed> {
+  async putChecked(
+    key: string,
+    uploadId: string,
+    number: number,
+    body: Bytes,
+    signal?: AbortSignal,
+  ): Promise<Confirmed> {
     const checksum = this.#checksums ? checksumOf(body) : null
     const put = () =>
-      this.#putPart(key, uploadId, number, {
-        ...sized(body),
-        ...(checksum !== null && { ChecksumCRC32: checksum }),
-      })
-    const etag = await again(put, body)
+      this.#putPart(
+        key,
+        uploadId,
+        number,
+        { ...sized(body), ...(checksum !== null && { ChecksumCRC32: checksum }) },
+        signal,
+      )
+    const etag = await again(put, body, signal)
     return { etag, checksum }
   }
 
@@ -144,7 +155,12 @@ export class S3Bucket {
     }
   }
 
-  async complete(key: string, uploadId: string, parts: readonly SegmentPart[]): Promise<void> {
+  async complete(
+    key: string,
+    uploadId: string,
+    parts: readonly SegmentPart[],
+    signal?: AbortSignal,
+  ): Promise<void> {
     await this.#client.send(
       new CompleteMultipartUploadCommand({
         ...this.#at(key),
@@ -157,6 +173,7 @@ export class S3Bucket {
           })),
         },
       }),
+      until(signal),
     )
   }
 
@@ -301,10 +318,14 @@ export class S3Bucket {
   ): Promise<string> {
     const { ETag } = await this.#client.send(
       new UploadPartCommand({ ...this.#at(key), UploadId: uploadId, PartNumber: number, ...sent }),
-      { ...(signal && { abortSignal: signal }) },
+      until(signal),
     )
     return confirmed(ETag, undefined).etag
   }
+}
+
+function until(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal }
 }
 
 function sized(body: Bytes): { Body: Readable; ContentLength: number } {

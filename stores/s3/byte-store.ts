@@ -7,6 +7,7 @@ import type {
   BlobWrite,
   ByteStore,
   ScatteredBlobs,
+  SharedTargets,
   WriteOptions,
 } from '../../src/upload/ports.js'
 import type { SegmentLedger, Subject } from '../../src/upload/segment.js'
@@ -52,7 +53,9 @@ const MOST_PARTS = 10_000
  * Blobs as segments, each an object of S3: `<prefix><deployment>/<epoch of the writer>/<blob>/<segment>`. What a writer sends within one request is one
  * segment, so that nothing that is there is ever written again, and a writer who comes late harms nobody.
  */
-export class S3ByteStore implements ByteStore, ScatteredBlobs {
+export class S3ByteStore implements ByteStore, ScatteredBlobs, SharedTargets {
+  /** The grid and the bytes of its parts follow from the extents, and parts count by their rows. */
+  readonly sharesTargets = true
   readonly #room: Storeroom
   #prefix: string
 

@@ -1,4 +1,4 @@
-import type { Blocks } from './blocks.js'
+import { BLOCK_BYTES, type Blocks } from './blocks.js'
 import { type Bytes, divided } from './bytes.js'
 
 export interface Taken {
@@ -25,8 +25,14 @@ export class Gathered {
   }
 
   add(bytes: Buffer): void {
-    for (let added = 0; added < bytes.length; ) added += this.#fill(bytes, added)
     this.#length += bytes.length
+    // Few bytes stay as they came: with many slow clients, or small uploads, blocks would take more memory than what is in them.
+    if (this.#block === null && this.#length < BLOCK_BYTES) {
+      this.#pieces.push(bytes)
+      return
+    }
+    const few = this.#block === null ? this.#pieces.splice(0) : []
+    for (const piece of [...few, bytes]) this.#copy(piece)
   }
 
   /** Takes the first so many bytes. */
@@ -34,7 +40,8 @@ export class Gathered {
     const [first, rest] = divided({ pieces: this.#pieces, length: this.#length }, length)
     this.#pieces.splice(0, this.#pieces.length, ...rest.pieces)
     this.#length = rest.length
-    if (rest.length === 0) this.#block = null
+    const blocks = first.pieces.filter((piece) => piece.length === BLOCK_BYTES)
+    if (rest.length === 0) blocks.push(...this.#leaveBlock(first.pieces))
     // A request that failed may have been answered before all of it was sent, and be read from still.
     let sentOnce = true
     const body = {
@@ -43,7 +50,19 @@ export class Gathered {
         sentOnce = false
       },
     }
-    return { body, done: () => sentOnce && this.#blocks.giveBack(first.pieces) }
+    return { body, done: () => sentOnce && this.#blocks.giveBack(blocks) }
+  }
+
+  /** The last block, if it is not full and all that is in it is in `pieces`. */
+  #leaveBlock(pieces: readonly Buffer[]): readonly Buffer[] {
+    const block = this.#block
+    this.#block = null
+    if (block === null || this.#filled === block.length || pieces.at(-1)?.byteOffset !== 0) return []
+    return [block]
+  }
+
+  #copy(bytes: Buffer): void {
+    for (let copied = 0; copied < bytes.length; ) copied += this.#fill(bytes, copied)
   }
 
   /** Copies what there is room for in the last block; returns how much. */

@@ -7,9 +7,9 @@ import { keyOf, type Storeroom } from './storeroom.js'
 /**
  * Makes an object of a segment of parts: its writer when he is through, or anybody once he is gone. What he sends from then on
  * counts no more, as a part is recorded in open segments only, and only recorded parts become the object. Resolves with its end;
- * null when nothing had been recorded, and the segment is gone.
+ * null when nothing had been recorded, and the segment is gone. Given up, it is left to the next who needs it.
  */
-export async function seal(room: Storeroom, segment: Segment): Promise<number | null> {
+export async function seal(room: Storeroom, segment: Segment, signal?: AbortSignal): Promise<number | null> {
   const { bucket, ledger } = room
   const uploadId = segment.uploadId ?? ''
   const closed = await patiently(() => ledger.close(segment.id))
@@ -18,18 +18,25 @@ export async function seal(room: Storeroom, segment: Segment): Promise<number | 
     return null
   }
   // Sealed meanwhile by somebody else, where there are none.
-  if (closed.parts.length > 0) await complete(room, segment, uploadId, closed)
+  if (closed.parts.length > 0) await complete(room, segment, uploadId, closed, signal)
   const covered = await patiently(() => ledger.seal(segment.id))
   // Whatever stays goes with its blob.
   await removeSegments(room, covered).catch(() => undefined)
   return closed.stop
 }
 
-async function complete(room: Storeroom, segment: Segment, uploadId: string, closed: Closed): Promise<void> {
+async function complete(
+  room: Storeroom,
+  segment: Segment,
+  uploadId: string,
+  closed: Closed,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const key = keyOf(room, segment)
   try {
-    await room.bucket.complete(key, uploadId, closed.parts)
+    await room.bucket.complete(key, uploadId, closed.parts, signal)
   } catch (error) {
+    signal?.throwIfAborted()
     // Whoever lost the answer, or came second, finds the object. Nobody else writes under its key; a 404 would prove nothing.
     if ((await room.bucket.size(key)) === closed.stop - segment.start) return
     const parts = await asHeld(room, key, uploadId, closed.parts)

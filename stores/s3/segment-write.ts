@@ -17,6 +17,8 @@ export interface SegmentTarget {
   /** Where it begins in the blob. */
   readonly start: number
   readonly subject: Subject | null
+  /** Aborts when nobody waits for the provider any longer: what it has not confirmed by then does not count. */
+  readonly signal: AbortSignal
 }
 
 /**
@@ -95,17 +97,26 @@ export class SegmentWrite {
   async giveUp(): Promise<void> {
     await Promise.all(this.#lanes)
     if (this.#beginning === null || this.#segment.uploadId === null) return
-    await this.#seal().catch(() => undefined)
+    const ending = this.#target.signal.aborted ? this.#leave() : this.#seal()
+    await ending.catch(() => undefined)
+  }
+
+  /** Asks nothing of the provider: the row says what there is, and whoever reads it makes an object of that. */
+  async #leave(): Promise<void> {
+    const { bucket, ledger } = this.#room
+    const closed = await patiently(() => ledger.close(this.#segment.id))
+    // It would go with its epoch, too.
+    if (closed === null) bucket.abort(this.#key, this.#segment.uploadId ?? '').catch(() => undefined)
   }
 
   async #seal(): Promise<void> {
-    await seal(this.#room, this.#segment)
+    await seal(this.#room, this.#segment, this.#target.signal)
   }
 
   async #putWhole(body: Bytes): Promise<void> {
     if (body.length === 0) return
     const { bucket } = this.#room
-    await bucket.put(this.#key, body, await this.#headers())
+    await bucket.put(this.#key, body, await this.#headers(), this.#target.signal)
     const stop = this.#target.start + body.length
     await record(this.#room, { ...this.#segment, stop, uploadId: null, partBytes: null })
     this.#stored = body.length
@@ -113,7 +124,12 @@ export class SegmentWrite {
   }
 
   async #begin(): Promise<string> {
-    const uploadId = await this.#room.bucket.begin(this.#key, await this.#headers(), true)
+    const uploadId = await this.#room.bucket.begin(
+      this.#key,
+      await this.#headers(),
+      true,
+      this.#target.signal,
+    )
     this.#segment = { ...this.#segment, uploadId, partBytes: this.#partBytes }
     await record(this.#room, { ...this.#segment, stop: null, uploadId, partBytes: this.#partBytes })
     return uploadId
@@ -122,7 +138,7 @@ export class SegmentWrite {
   async #put(number: number, body: Bytes): Promise<void> {
     const uploadId = await (this.#beginning as Promise<string>)
     const { bucket, ledger } = this.#room
-    const confirmed = await bucket.putChecked(this.#key, uploadId, number, body)
+    const confirmed = await bucket.putChecked(this.#key, uploadId, number, body, this.#target.signal)
     const part: SegmentPart = { number, bytes: body.length, ...confirmed }
     if (!(await patiently(() => ledger.addPart(this.#segment.id, part)))) throw closedByOthers()
     this.#confirmed.set(number, body.length)

@@ -3,8 +3,15 @@ import { UploadError } from '../../src/upload/errors.js'
 /** What providers call an object, or a multipart upload, that is not there; some name the one for the other. */
 const ABSENT = new Set(['NoSuchKey', 'NotFound', 'NoSuchUpload'])
 
-/** What they ask to be tried again later. */
-const PASSING = new Set(['SlowDown', 'RequestTimeout', 'Throttling', 'TooManyRequests', 'InternalError'])
+/** What they ask to be tried again later; a clock that is off is set right by the SDK, from the answer that complains of it. */
+const PASSING = new Set([
+  'RequestTimeTooSkewed',
+  'SlowDown',
+  'RequestTimeout',
+  'Throttling',
+  'TooManyRequests',
+  'InternalError',
+])
 
 /** A quota of the bucket, of the account, of the disks behind it. */
 const FULL = new Set([
@@ -28,6 +35,11 @@ export function absent(): Error {
 
 export function isUnknown(error: unknown): boolean {
   return UNKNOWN.has(nameOf(error))
+}
+
+/** Whether it may do in a while. */
+export function isPassing(error: unknown): boolean {
+  return PASSING.has(nameOf(error))
 }
 
 /** Whether the provider said that the request itself is wrong, so that it would say so again. Errors of the network are none. */

@@ -92,6 +92,10 @@ describe.each(['haproxy', 'nginx'] as const)(
       skip,
     }) => {
       if (reason !== null) return skip(reason)
+      const finished = seededBytes(`${name} finished`, 12 * MIB)
+      const url = await new TusClient(finished, { endpoint: `${balancer.url}/files` }).run()
+      const restarted = new AbortController()
+      const readers = [0, 1].map(() => readAgainAndAgain(url, sha256(finished), restarted.signal))
       const contents = Array.from({ length: 4 }, (_, n) => seededBytes(`${name} rolling ${n}`, 48 * MIB + n))
       const running = contents.map((content, n) =>
         new TusClient(content, {
@@ -107,6 +111,8 @@ describe.each(['haproxy', 'nginx'] as const)(
         expect(exit.code).toBe(0)
         await cluster.startNode(index)
       }
+      restarted.abort()
+      for (const times of await Promise.all(readers)) expect(times).toBeGreaterThan(1)
       const urls = await Promise.all(running)
       for (const [n, url] of urls.entries())
         expect(await downloadedDigest(url)).toBe(sha256(contents[n] as Buffer))
@@ -130,3 +136,19 @@ describe.each(['haproxy', 'nginx'] as const)(
     })
   },
 )
+
+/** Downloads slowly, so that nodes end in the middle of it, until it is told to stop. Returns how often it got all. */
+async function readAgainAndAgain(url: string, digest: string, stop: AbortSignal): Promise<number> {
+  let times = 0
+  for (; !stop.aborted; times++) {
+    const answer = await fetch(url, { headers: { Connection: 'close' } })
+    expect(answer.status).toBe(200)
+    const hash = createHash('sha256')
+    for await (const piece of answer.body ?? []) {
+      hash.update(piece)
+      await sleep(5)
+    }
+    expect(hash.digest('hex')).toBe(digest)
+  }
+  return times
+}

@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Belief, expectRecovery } from '../support/crash/aftermath.js'
-import { CrashStage, type Death } from '../support/crash/crash-stage.js'
+import { afterEach, beforeEach, describe, test, vi } from 'vitest'
+import type { CrashStage } from '../support/crash/crash-stage.js'
+import { DiskStage } from '../support/crash/disk-stage.js'
 import * as scenes from '../support/crash/scenes.js'
+import { walk } from '../support/crash/walk.js'
 
 /**
  * Law 2, step by step: a process dies before, after and within every step of every use case, on a real database and
@@ -16,9 +17,9 @@ type Named = readonly [string, scenes.MakeScene]
 /** Where it matters whether the dead may still be writing: somebody takes over what they were at. */
 const TAKEN_OVER: readonly Named[] = [
   ['a creation with many bytes', scenes.creatingWith(1500 * KIB, 1600 * KIB)],
-  ['a PATCH', scenes.appending],
+  ['a PATCH', scenes.appending(150 * KIB, 400 * KIB)],
   ['a PATCH with checkpoints', scenes.appendingMuch],
-  ['an assembly', scenes.assembling],
+  ['an assembly', scenes.assembling()],
 ]
 
 /** Where bytes are acknowledged, which must outlive the machine (law 3). */
@@ -42,7 +43,7 @@ const SCENES: readonly Named[] = [
 let stage: CrashStage
 
 beforeEach(async () => {
-  stage = await CrashStage.open()
+  stage = await DiskStage.open()
 })
 
 afterEach(async () => {
@@ -52,7 +53,7 @@ afterEach(async () => {
 
 describe('a process that is provably dead', () => {
   test.each(SCENES)('at any step of %s loses nothing', { timeout: 60_000 }, async (_name, makeScene) => {
-    await walk(makeScene, 'buried')
+    await walk(stage, makeScene, 'buried')
   })
 })
 
@@ -61,35 +62,13 @@ describe('a process that is silent', () => {
     'from any step of %s on loses nothing',
     { timeout: 60_000 },
     async (_name, makeScene) => {
-      await walk(makeScene, 'lapsed')
+      await walk(stage, makeScene, 'lapsed')
     },
   )
 })
 
 describe('a machine without power', () => {
   test.each(WRITING)('at any step of %s loses nothing', { timeout: 60_000 }, async (_name, makeScene) => {
-    await walk(makeScene, 'unpowered')
+    await walk(stage, makeScene, 'unpowered')
   })
 })
-
-/** Dies at step after step, until the use case gets through. */
-async function walk(makeScene: scenes.MakeScene, death: Death): Promise<void> {
-  for (let step = 0; ; step++) {
-    const scene = await makeScene(stage)
-    const mortal = await stage.dieAt(step, scene.act, death, scene.from)
-    await expectRecovery(stage, beliefOf(scene), mortal.death ?? 'got through')
-    if (mortal.death === null) {
-      expect(step, 'steps').toBeGreaterThan(1)
-      return
-    }
-  }
-}
-
-function beliefOf(scene: scenes.Scene): Belief {
-  return {
-    contents: scene.contents ?? new Map(),
-    acknowledged: scene.acknowledged ?? new Map(),
-    finals: scene.finals ?? new Map(),
-    leaving: scene.leaving ?? new Set(),
-  }
-}

@@ -92,6 +92,24 @@ describe.runIf(process.platform === 'linux')(
       expect(rests).toEqual([1, 2, 4, 8, 16, 32, 60, 60])
     })
 
+    test('rest once after a stall that many of them met', async () => {
+      const directory = await scratchDirectory()
+      const calls = await prompt(directory)
+      let now = performance.now()
+      let step = 60
+      vi.spyOn(performance, 'now').mockImplementation(() => {
+        now += step
+        return now
+      })
+      const path = join(directory, 'a')
+      const { open, close } = calls.calls
+      for (let count = 0; count < 7; count++)
+        await close(await open(path, constants.O_WRONLY | constants.O_CREAT))
+      step = 0
+      now += 1_100
+      expect(calls.calls).not.toBe(fileCalls)
+    })
+
     test('rest when they are slow in the mean, though none of them was', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)

@@ -87,6 +87,20 @@ describe('assembling', () => {
     other.close()
   })
 
+  test('whose end fails is ended by the next try, without another copy', async () => {
+    const { extents, whole } = await content([2 * PART, 3 * PART])
+    const target = newBlob()
+    proxy.quirks = [({ operation }) => (operation === 'CompleteMultipartUpload' ? 'cut' : undefined)]
+    await expect(assemble(target, extents)).rejects.toMatchObject({ code: 'storage_failed' })
+    proxy.quirks = []
+    expect(await assemble(target, extents)).toBe('done')
+    expect(proxy.of('UploadPartCopy')).toHaveLength(5)
+    expect(proxy.of('CreateMultipartUpload').filter(({ key }) => key.includes(target.id))).toHaveLength(1)
+    const rows = await schema.run(`select state from $s.segments where blob_id = '${target.id}'`)
+    expect(rows).toEqual([{ state: 'sealed' }])
+    expect((await collect(store.read(target, 0, whole.length))).equals(whole)).toBe(true)
+  })
+
   test('makes as many parts as a provider has, and larger ones', async () => {
     const few = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres, {
       maxParts: 2,

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
+import { S3Bucket } from '../../stores/s3/bucket.js'
 import type { S3ByteStore } from '../../stores/s3/byte-store.js'
+import { bytesOf } from '../../stores/s3/bytes.js'
+import { s3Client } from '../../stores/s3/client.js'
 import { type TestSchema, testSchema } from '../support/postgres.js'
 import { type Quirk, S3Proxy } from '../support/s3-proxy.js'
 import {
@@ -14,7 +17,7 @@ import {
   noCopies,
   slowDown,
 } from '../support/s3-quirks.js'
-import { type S3Server, startS3 } from '../support/s3-server.js'
+import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
 import { collect, pattern } from '../support/sources.js'
 
@@ -73,6 +76,87 @@ describe.each(Object.entries(PROVIDERS))('a provider %s', (_name, make) => {
       await proxy.stop()
     }
   })
+})
+
+test('a provider that asks for patience for seconds gets it', { timeout: 60_000 }, async () => {
+  let refused = 0
+  const proxy = await S3Proxy.start(server.endpoint)
+  const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres)
+  proxy.quirks = [
+    ({ operation }) =>
+      operation === 'PutObject' && ++refused <= 6 ? { status: 503, code: 'SlowDown' } : undefined,
+  ]
+  try {
+    await put(store, pattern(1000))
+    expect(refused).toBe(7)
+  } finally {
+    store.close()
+    await proxy.stop()
+  }
+})
+
+test('bytes of a request that failed are known for it, so that their memory is not used again', async ({ skip }) => {
+  const lack = await lackOfS3()
+  if (lack !== null) skip(lack)
+  const proxy = await S3Proxy.start(server.endpoint)
+  const client = s3Client({ endpoint: proxy.endpoint, region: null })
+  const bucket = new S3Bucket(client, server.bucket)
+  const key = `failing-${randomUUID()}`
+  const [checked, other] = [await bucket.begin(key, {}, true), await bucket.begin(key, {}, false)]
+  let failures = 0
+  const body = { ...bytesOf([pattern(1000)]), failed: () => ++failures }
+  proxy.quirks = [slowDown(2)]
+  try {
+    await bucket.put(key, body, {})
+    await bucket.put(key, body, {})
+    expect(failures).toBe(1)
+    await bucket.putChecked(key, checked, 1, body)
+    expect(failures).toBe(2)
+    await bucket.putPart(key, other, 1, body)
+    expect(failures).toBe(3)
+  } finally {
+    proxy.quirks = []
+    for (const uploadId of [checked, other]) await bucket.abort(key, uploadId)
+    await bucket.remove(key)
+    client.destroy()
+    await proxy.stop()
+  }
+})
+
+test('a provider that does not answer holds up nobody who wants to go on with the upload', {
+  timeout: 60_000,
+}, async () => {
+  const proxy = await S3Proxy.start(server.endpoint)
+  const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres)
+  const silent = new Promise<never>(() => undefined)
+  proxy.delays = ({ operation, query }) =>
+    operation === 'UploadPart' && query.get('partNumber') !== '1' ? silent : undefined
+  const wanted = new AbortController()
+  const content = pattern(24 * MIB)
+  const blob = newBlob()
+  try {
+    let confirmed = 0
+    const write = store.write(blob, 0, Readable.from(slices(content)), {
+      limit: content.length,
+      fresh: true,
+      signal: wanted.signal,
+      onStored: (stored) => {
+        confirmed = stored
+      },
+    })
+    await vi.waitFor(() => expect(confirmed).toBeGreaterThan(0), { timeout: 20_000 })
+    const began = performance.now()
+    wanted.abort()
+    expect(await write.done).toEqual({ stored: confirmed, ended: 'aborted' })
+    expect(performance.now() - began).toBeLessThan(10_000)
+    proxy.delays = () => undefined
+    // What was confirmed is there for whoever goes on.
+    const read = await collect(store.read(blob, 0, confirmed))
+    expect(read.equals(content.subarray(0, confirmed))).toBe(true)
+  } finally {
+    store.close()
+    await proxy.stop()
+  }
 })
 
 /** Sizes on the grid, off it, and smaller than a part may be. */

@@ -31,5 +31,8 @@ describe('examples/cluster', () => {
     const { template, selector } = objects.find(({ kind }) => kind === 'Deployment').spec
     expect(template.metadata.labels).toMatchObject(selector.matchLabels)
     expect(objects.find(({ kind }) => kind === 'Service').spec.selector).toEqual(selector.matchLabels)
+    // Without the database all nodes would be taken out at once, and a HEAD answered by the ingress with 503: clients begin anew then.
+    const [{ readinessProbe }] = template.spec.containers
+    expect(readinessProbe.httpGet.path).toBe('/healthz')
   })
 })

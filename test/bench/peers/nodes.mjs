@@ -1,5 +1,5 @@
+import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { reach, urlOf } from '../growth/database.mjs'
@@ -11,11 +11,10 @@ import { prepare as prepareTributary, settingsFor, startTributary } from './trib
 
 const CONFIGURATION = fileURLToPath(new URL('../../../examples/cluster/haproxy.cfg', import.meta.url))
 /** The nodes, their database and the balancer have the first half of the cores, load and S3 the others. */
-const CORES = availableParallelism()
-const HALF = Math.max(1, Math.floor(CORES / 2))
-const SERVERS = `0-${HALF - 1}`
-const OTHERS = `${Math.min(HALF, CORES - 1)}-${CORES - 1}`
-const ALL = `0-${CORES - 1}`
+const ALL = allowedCores()
+const HALF = Math.max(1, Math.floor(ALL.length / 2))
+const SERVERS = ALL.slice(0, HALF).join(',')
+const OTHERS = (ALL.length > 1 ? ALL.slice(HALF) : ALL).join(',')
 /** As many as the example's configuration has. */
 const PLACES = 3
 
@@ -47,7 +46,7 @@ function nodes(name, title, count) {
       try {
         // What it starts from here on stays there too, unless it is told otherwise: the S3 server, curl, wrk.
         await pinSelf(OTHERS)
-        stops.push(() => pinSelf(ALL))
+        stops.push(() => pinSelf(ALL.join(',')))
         const objects = await startObjects({ tools, directory })
         stops.push(objects.stop)
         const group = await startNodes(
@@ -113,6 +112,20 @@ async function startBalancer(hosts) {
     env: { LISTEN: `127.0.0.1:${port}`, ...Object.fromEntries(places) },
   })
   return { origin: `http://127.0.0.1:${port}`, pid, stop }
+}
+
+/** Those this process may use: not always all, nor the first ones. Empty where there is no /proc, nor a taskset. */
+function allowedCores() {
+  try {
+    const [, list = ''] =
+      /^Cpus_allowed_list:\s*(\S*)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+    return list.split(',').flatMap((range) => {
+      const [first, last = first] = range.split('-').map(Number)
+      return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+    })
+  } catch {
+    return []
+  }
 }
 
 async function pinSelf(cpus) {

@@ -107,6 +107,27 @@ export function assembling(fact: Fact): void {
       },
     )
 
+    fact('what a silent node copied is gone on with only where targets are shared', async (stage) => {
+      for (const shared of [false, true]) {
+        const dying = await stage.bench.node()
+        const { final } = await twoParts(stage)
+        const first = await taken(dying, final)
+        stage.copy(first.target, first.extents)
+        expect(await dying.assemblyProgress(first, 3)).toBe(true)
+        await stage.bench.lapse(dying)
+        const second = await stage.a.takeAssembly(final.id, shared)
+        if (second === null) throw new Error('nobody else assembles')
+        expect(second.target.id === first.target.id).toBe(shared)
+        expect(second.copied).toBe(shared ? 3 : 0)
+        // The first may wake up, but has nothing to say.
+        expect(await dying.assemblyProgress(first, 4)).toBe(false)
+        expect(await dying.finishAssembly(first)).toBeNull()
+        stage.copy(second.target, second.extents)
+        expect(await stage.a.finishAssembly(second)).not.toBeNull()
+        expect(await stage.content(final)).toBe('aabb')
+      }
+    })
+
     fact('a finished one is not finished again', async (stage) => {
       const { final } = await twoParts(stage)
       const assembly = await taken(stage.a)

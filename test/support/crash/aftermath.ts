@@ -5,7 +5,6 @@ import type { Engine } from '../../../src/upload/engine.js'
 import { sweep } from '../../../src/upload/sweep.js'
 import { terminate } from '../../../src/upload/terminate.js'
 import { append, download, finalOf } from '../engine-on-disk.js'
-import { expectInvariants, expectSwept } from '../invariants.js'
 import type { CrashStage } from './crash-stage.js'
 
 /** What clients believe of a scene: bytes by upload, and the finals they asked for. */
@@ -22,20 +21,20 @@ export interface Belief {
 
 /** After a death: what must be true at once, after a sweep, after clients went on, and after all is deleted. */
 export async function expectRecovery(stage: CrashStage, belief: Belief, where: string): Promise<void> {
-  const { schema, blobs, survivor } = stage
-  await expectInvariants(schema, blobs, `right after it ${where}`)
+  const { schema, survivor } = stage
+  await stage.expectInvariants(`right after it ${where}`)
   await sweep(survivor)
-  await expectSwept(schema, blobs, `after a sweep, when it ${where}`)
+  await stage.expectSwept(`after a sweep, when it ${where}`)
   const goneBySelf = await resumeAll(survivor, belief, where)
   await repeatFinals(survivor, belief, goneBySelf)
   for (const id of belief.finals.keys()) await assemble(survivor, id)
   const waiting = await schema.run('select upload_id, copied, epoch from $s.assemblies')
   expect(waiting, `assemblies that do not end, when it ${where}`).toEqual([])
   await expectContents(survivor, belief, where)
-  await expectInvariants(schema, blobs, `after the uploads went on, when it ${where}`)
+  await stage.expectInvariants(`after the uploads went on, when it ${where}`)
   await deleteAll(stage)
   await sweep(survivor)
-  await expectSwept(schema, blobs, `after everything was deleted, when it ${where}`)
+  await stage.expectSwept(`after everything was deleted, when it ${where}`)
   const left = await schema.run<{ n: string }>('select count(*) as n from $s.blobs')
   expect(Number(left[0]?.n), `blobs left, when it ${where}`).toBe(0)
 }

@@ -1,23 +1,22 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Engine } from '../../../src/upload/engine.js'
-import type { ByteStore, UploadRegistry } from '../../../src/upload/ports.js'
-import { fileCalls } from '../../../stores/disk/file-calls.js'
+import type { UploadRegistry } from '../../../src/upload/ports.js'
 import type { OpenPostgres } from '../../../stores/postgres/open.js'
-import { diskStore, engineOf } from '../engine-on-disk.js'
-import { type TestSchema, testSchema } from '../postgres.js'
-import { reportEveryBlock } from '../report-every-block.js'
+import type { TestSchema } from '../postgres.js'
 import { Mortal } from './mortal.js'
-import { mortalCalls, unsynced } from './mortal-calls.js'
 import { mortalPort } from './mortal-port.js'
-import { Power } from './power.js'
 
 /**
  * How a node dies: `buried` as a process of this machine that is provably gone, `lapsed` as one that is only silent,
  * and may be frozen, `unpowered` with its machine, which forgets what was not synced.
  */
 export type Death = 'buried' | 'lapsed' | 'unpowered'
+
+/** A node from its start to its death. */
+export interface Life {
+  readonly engine: Engine
+  /** What its death does to what it stored. */
+  ended(death: Death): Promise<void>
+}
 
 const WRITES: readonly (keyof UploadRegistry & string)[] = [
   'create',
@@ -36,6 +35,7 @@ const WRITES: readonly (keyof UploadRegistry & string)[] = [
   'assemblyProgress',
   'finishAssembly',
   'abandonAssembly',
+  'requestAssembly',
 ]
 const LOOKS: readonly (keyof UploadRegistry & string)[] = [
   'find',
@@ -44,33 +44,26 @@ const LOOKS: readonly (keyof UploadRegistry & string)[] = [
   'knownBlobs',
 ]
 
-/** Two nodes on one database and one directory: one that dies again and again, and one that survives. */
-export class CrashStage {
+/** Two nodes on one database and one place for bytes: one that dies again and again, and one that survives. */
+export abstract class CrashStage {
   readonly schema: TestSchema
-  readonly blobs: string
   readonly survivor: Engine
   readonly #mortal: OpenPostgres
 
-  private constructor(schema: TestSchema, blobs: string, survivor: OpenPostgres, mortal: OpenPostgres) {
+  protected constructor(schema: TestSchema, survivor: Engine, mortal: OpenPostgres) {
     this.schema = schema
-    this.blobs = blobs
-    this.survivor = engineOf(survivor.registry, diskStore(blobs, { ...fileCalls, ...unsynced }))
+    this.survivor = survivor
     this.#mortal = mortal
   }
 
-  static async open(): Promise<CrashStage> {
-    const schema = testSchema()
-    const blobs = await mkdtemp(join(tmpdir(), 'tributary-crash-'))
-    const survivor = await schema.open()
-    return new CrashStage(schema, blobs, survivor, await schema.open())
-  }
+  /** Everything that must be true at every moment. */
+  abstract expectInvariants(when: string): Promise<void>
 
-  /** An engine on the node that dies. */
-  #engine(mortal: Mortal, power: Power): Engine {
-    const store: ByteStore = diskStore(this.blobs, reportEveryBlock(mortalCalls(mortal, power)))
-    const bytes = mortalPort(store, mortal, ['remove', 'sweepEpoch'], ['check'])
-    return engineOf(mortalPort<UploadRegistry>(this.#mortal.registry, mortal, WRITES, LOOKS), bytes)
-  }
+  /** As that, once nothing runs and a sweep went over everything. */
+  abstract expectSwept(when: string): Promise<void>
+
+  /** A node whose registry, and whose bytes, end with `mortal`. */
+  protected abstract begin(mortal: Mortal, postgres: OpenPostgres, registry: UploadRegistry): Promise<Life>
 
   /**
    * Runs an action to its death at one step, counted from `from` on, and lets the process begin a new life. Rejects
@@ -83,14 +76,15 @@ export class CrashStage {
     from: string | null = null,
   ): Promise<Mortal> {
     const mortal = new Mortal(step, from)
-    const power = await Power.on(this.blobs)
+    const registry = mortalPort<UploadRegistry>(this.#mortal.registry, mortal, WRITES, LOOKS)
+    const life = await this.begin(mortal, this.#mortal, registry)
     try {
-      await action(this.#engine(mortal, power))
+      await action(life.engine)
     } catch (error) {
       if (mortal.death === null) throw error
     }
     await mortal.stillness()
-    if (death === 'unpowered') await power.cut()
+    await life.ended(death)
     await this.#pronounceDead(death)
     return mortal
   }
@@ -106,6 +100,5 @@ export class CrashStage {
 
   async close(): Promise<void> {
     await this.schema.drop()
-    await rm(this.blobs, { recursive: true, force: true })
   }
 }

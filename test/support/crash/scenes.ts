@@ -47,16 +47,17 @@ export function creatingWith(body: number, length: number): MakeScene {
   }
 }
 
-/** An upload whose first part is acknowledged, and a PATCH with the rest. */
-export const appending: MakeScene = async ({ survivor }) => {
-  const bytes = bytesOf(400 * KIB)
-  const { id } = await survivor.registry.create(draft({ length: bytes.length }))
-  const first = 150 * KIB
-  await append(survivor, id, 0, [bytes.subarray(0, first)])
-  return {
-    contents: new Map([[id, bytes]]),
-    acknowledged: new Map([[id, first]]),
-    act: (engine) => append(engine, id, first, [bytes.subarray(first)]),
+/** An upload of `length` bytes whose first ones are acknowledged, and a PATCH with the rest. */
+export function appending(first: number, length: number): MakeScene {
+  return async ({ survivor }) => {
+    const bytes = bytesOf(length)
+    const { id } = await survivor.registry.create(draft({ length }))
+    await append(survivor, id, 0, [bytes.subarray(0, first)])
+    return {
+      contents: new Map([[id, bytes]]),
+      acknowledged: new Map([[id, first]]),
+      act: (engine) => append(engine, id, first, [bytes.subarray(first)]),
+    }
   }
 }
 
@@ -84,9 +85,12 @@ interface Family {
 }
 
 /** Three complete parts, one of them empty, and the final they are for, which is not made yet. */
-async function family(survivor: Engine): Promise<Family> {
+async function family(
+  survivor: Engine,
+  lengths: readonly number[] = [130 * KIB, 0, 60 * KIB],
+): Promise<Family> {
   const contents = new Map<string, Buffer>()
-  for (const length of [130 * KIB, 0, 60 * KIB]) {
+  for (const length of lengths) {
     const bytes = bytesOf(length)
     contents.set((await stored(survivor, bytes, { kind: 'partial' })).id, bytes)
   }
@@ -102,12 +106,14 @@ export const concatenating: MakeScene = async ({ survivor }) => {
   return { ...kin, act: (engine) => concatenate(engine, finalOf(kin.parts, kin.final)) }
 }
 
-/** A final that is acknowledged, and the copy of it that nobody waits for. */
-export const assembling: MakeScene = async ({ survivor }) => {
-  const kin = await family(survivor)
-  await concatenate(survivor, finalOf(kin.parts, kin.final))
-  const acknowledged = new Map(kin.acknowledged).set(kin.final, 0)
-  return { ...kin, acknowledged, act: (engine) => assemble(engine, kin.final) }
+/** A final of such parts that is acknowledged, and the copy of it that nobody waits for. */
+export function assembling(lengths?: readonly number[]): MakeScene {
+  return async ({ survivor }) => {
+    const kin = await family(survivor, lengths)
+    await concatenate(survivor, finalOf(kin.parts, kin.final))
+    const acknowledged = new Map(kin.acknowledged).set(kin.final, 0)
+    return { ...kin, acknowledged, act: (engine) => assemble(engine, kin.final) }
+  }
 }
 
 /** A final that waits for its last part, and the PATCH that completes both. */

@@ -10,13 +10,19 @@ export interface TakenAssembly {
   readonly token: number
 }
 
-export function takeAssembly(db: Tables, session: Session, id?: string): TakenAssembly | null {
+export function takeAssembly(
+  db: Tables,
+  session: Session,
+  id: string | undefined,
+  shared: boolean,
+): TakenAssembly | null {
   const [final] = [...db.uploads.values()]
     .filter((row) => (id === undefined || row.id === id) && waits(db, row))
     .sort((a, b) => a.turns - b.turns)
   if (final === undefined) return null
   // Only a clean hand-back leaves a target nobody else might still be writing to.
-  const handedBack = final.assembly !== null && final.assembly.epoch === null ? final.assembly : null
+  const handedBack =
+    final.assembly !== null && (shared || final.assembly.epoch === null) ? final.assembly : null
   const target = handedBack?.target ?? newBlob(db, session.epoch).blob.id
   final.turns += 1
   const row: AssemblyRow = {

@@ -301,9 +301,9 @@ export class MemoryRegistry implements UploadRegistry {
     })
   }
 
-  takeAssembly(id?: UploadId): Promise<Assembly | null> {
+  takeAssembly(id?: UploadId, shared = false): Promise<Assembly | null> {
     return this.#run(() => {
-      const taken = takeAssembly(this.#db, this.#node.livingSession(), id)
+      const taken = takeAssembly(this.#db, this.#node.livingSession(), id, shared)
       if (taken === null) return null
       this.#assemblies.set(taken.assembly, taken.token)
       return taken.assembly
