@@ -12,6 +12,7 @@ import * as segments from './0010_segments.js'
 import * as relocation from './0011_relocation.js'
 import * as covered from './0012_covered.js'
 import * as sharedTargets from './0013_shared_targets.js'
+import * as scattered from './0014_scattered.js'
 
 /** One step of the schema's history. Applied steps never change; `s` is the schema, quoted as an identifier. */
 export interface Migration {
@@ -34,4 +35,5 @@ export const migrations: readonly Migration[] = [
   { name: '0011_relocation', up: relocation.up },
   { name: '0012_covered', up: covered.up },
   { name: '0013_shared_targets', up: sharedTargets.up },
+  { name: '0014_scattered', up: scattered.up },
 ]

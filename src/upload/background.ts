@@ -1,8 +1,6 @@
 import { assemble } from './assemble.js'
 import type { Engine } from './engine.js'
 import { sweep } from './sweep.js'
-import type { Upload } from './upload.js'
-import { wantOneBlob } from './want-one-blob.js'
 
 export interface BackgroundTimes {
   /** Pause between two sweeps, in ms. */
@@ -37,8 +35,8 @@ export class Background {
     // With `inline`, whoever completes a final assembles it: taken here first, it would be answered before.
     if (this.#engine.policy.assembly === 'background') {
       this.#engine.events.on('upload_completed', ({ upload }) => {
-        if (upload.kind === 'final') this.#assemble()
-        else this.#gather(upload)
+        // Where blobs may lie in several places, any upload may wait for being made one.
+        if (upload.kind === 'final' || this.#engine.bytes.sharesTargets) this.#assemble()
       })
     }
     this.#assemble()
@@ -73,15 +71,6 @@ export class Background {
         this.#assembling = null
         if (this.#again) this.#assemble()
       })
-  }
-
-  /** What lies in several places is in nobody's way there, and goes into one when there is time. */
-  #gather(upload: Upload): void {
-    wantOneBlob(this.#engine, upload).then(
-      (wanted) => wanted && this.#assemble(),
-      (error: unknown) =>
-        this.#engine.log.warn({ err: error, upload: upload.id }, 'an upload stays in several places'),
-    )
   }
 
   async #drain(): Promise<void> {

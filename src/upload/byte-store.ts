@@ -51,13 +51,10 @@ export interface AppendOnly {
   canAppend(blob: Blob, position: number): Promise<boolean>
 }
 
-/** What a byte store may have besides, where one blob may lie in several places. */
-export interface ScatteredBlobs {
-  /** Whether it does. Throws like `ByteStore`. */
-  isScattered(blob: Blob): Promise<boolean>
-}
-
-/** What a byte store may have besides, whose assemblers make the same of a target however many of them work on it. */
+/**
+ * What a byte store may have besides, where one blob may lie in several places until it is assembled, and assemblers make the same of a
+ * target however many of them work on it.
+ */
 export interface SharedTargets {
   readonly sharesTargets: true
 }

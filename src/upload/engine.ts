@@ -3,22 +3,14 @@ import type { DigestAlgorithm } from './digest.js'
 import { UploadEvents } from './events.js'
 import { HashThreads, mostThreads } from './hash-threads.js'
 import type { Logger } from './log.js'
-import type {
-  AppendOnly,
-  ByteStore,
-  LocalFiles,
-  Publisher,
-  ScatteredBlobs,
-  SharedTargets,
-  UploadRegistry,
-} from './ports.js'
+import type { AppendOnly, ByteStore, LocalFiles, Publisher, SharedTargets, UploadRegistry } from './ports.js'
 import { PrefixDigests } from './prefix-digests.js'
 import { Publishing } from './publishing.js'
 
 /** What every use case works with. Made once, by the composition root or by whoever embeds the store. */
 export interface Engine {
   readonly registry: UploadRegistry
-  readonly bytes: ByteStore & Partial<LocalFiles & ScatteredBlobs & SharedTargets & AppendOnly>
+  readonly bytes: ByteStore & Partial<LocalFiles & SharedTargets & AppendOnly>
   /** Where finished files appear under their names; null: nowhere. */
   readonly publisher: Publisher | null
   readonly publishing: Publishing

@@ -6,7 +6,6 @@ export type {
   BlobWrite,
   ByteStore,
   LocalFiles,
-  ScatteredBlobs,
   SharedTargets,
   WriteOptions,
   WriteResult,

@@ -193,9 +193,6 @@ export interface UploadRegistry {
   /** Says that the leftover files of a retired epoch were swept. */
   epochSwept(epoch: number): Promise<void>
 
-  /** Has a complete upload wait to be assembled, be it a final or not. Does nothing where it waits already, or is gone. */
-  requestAssembly(id: UploadId): Promise<void>
-
   /**
    * Takes one upload that waits to be assembled, or whose assembler died: the given one, or any. Null when there
    * is none to take. The target of one that may still be writing is taken too if it is `shared` (`ByteStore.sharesTargets`); else there

@@ -23,17 +23,6 @@ export class Assemblies {
     this.#lease = lease
   }
 
-  async request(id: UploadId): Promise<void> {
-    const { s } = this.#database
-    await this.#database.rows(
-      'request_assembly',
-      `insert into ${s}.assemblies (upload_id)
-       select id from ${s}.uploads where id = ? and status = 'complete' for key share
-       on conflict do nothing`,
-      [id],
-    )
-  }
-
   async take(id: UploadId | undefined, shared: boolean): Promise<Assembly | null> {
     const answer = await this.#database.value<{
       upload_id: string

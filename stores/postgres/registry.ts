@@ -236,10 +236,6 @@ export class PostgresRegistry implements UploadRegistry {
     return this.#leftovers.epochSwept(epoch)
   }
 
-  requestAssembly(id: UploadId): Promise<void> {
-    return this.#assemblies.request(id)
-  }
-
   takeAssembly(id?: UploadId, shared = false): Promise<Assembly | null> {
     return this.#assemblies.take(id, shared)
   }

@@ -6,7 +6,6 @@ import type {
   AssembleOptions,
   BlobWrite,
   ByteStore,
-  ScatteredBlobs,
   SharedTargets,
   WriteOptions,
 } from '../../src/upload/ports.js'
@@ -53,7 +52,7 @@ const MOST_PARTS = 10_000
  * Blobs as segments, each an object of S3: `<prefix><deployment>/<epoch of the writer>/<blob>/<segment>`. What a writer sends within one request is one
  * segment, so that nothing that is there is ever written again, and a writer who comes late harms nobody.
  */
-export class S3ByteStore implements ByteStore, ScatteredBlobs, SharedTargets {
+export class S3ByteStore implements ByteStore, SharedTargets {
   /** The grid and the bytes of its parts follow from the extents, and parts count by their rows. */
   readonly sharesTargets = true
   readonly #room: Storeroom
@@ -116,10 +115,6 @@ export class S3ByteStore implements ByteStore, ScatteredBlobs, SharedTargets {
     } catch (error) {
       throw storageError(error)
     }
-  }
-
-  async isScattered(blob: Blob): Promise<boolean> {
-    return (await this.#room.ledger.atMost(blob, 2)).length > 1
   }
 
   assemble(target: Blob, extents: readonly Extent[], options: AssembleOptions): Promise<'done' | 'stopped'> {

@@ -95,7 +95,9 @@ test('a provider that asks for patience for seconds gets it', { timeout: 60_000 
   }
 })
 
-test('bytes of a request that failed are known for it, so that their memory is not used again', async ({ skip }) => {
+test('bytes of a request that failed are known for it, so that their memory is not used again', async ({
+  skip,
+}) => {
   const lack = await lackOfS3()
   if (lack !== null) skip(lack)
   const proxy = await S3Proxy.start(server.endpoint)

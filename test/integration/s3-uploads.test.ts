@@ -284,6 +284,18 @@ test('an upload that was written in many requests is read across its objects', a
     expect(after.offset).toBe(at)
   }
   expect((await download(engine, upload.id)).equals(whole)).toBe(true)
+  // Nobody has to hear of it, nor to live on: that it waits is said with its last byte.
+  expect(await assemble(engine)).toBe(true)
+  expect(await keys()).toHaveLength(1)
+  expect((await download(engine, upload.id)).equals(whole)).toBe(true)
+})
+
+test('a part, and what lies in one object, wait for nothing', async () => {
+  await stored(engine, pattern(6 * MIB))
+  const part = await create(engine, draft({ length: 20, kind: 'partial' }))
+  await append(engine, part.id, 0, [pattern(10)])
+  await append(engine, part.id, 10, [pattern(10)])
+  expect(await assemble(engine)).toBe(false)
 })
 
 function* slices(content: Buffer): Generator<Buffer> {

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import type { Assembly, UploadRegistry } from '../../../src/upload/ports.js'
 import type { Upload } from '../../../src/upload/upload.js'
 import { partials } from './concatenating.js'
-import { draft, type Fact, finalOf, found, ids, type Stage } from './stage.js'
+import { type Fact, finalOf, found, ids, type Stage } from './stage.js'
 
 export function assembling(fact: Fact): void {
   describe('assembling', () => {
@@ -35,19 +34,6 @@ export function assembling(fact: Fact): void {
       const { final } = await twoParts(stage)
       expect(await stage.a.takeAssembly(final.id)).toMatchObject({ uploadId: final.id })
       expect(await stage.a.takeAssembly((await stage.stored('whole')).id)).toBeNull()
-    })
-
-    fact('any complete upload is taken once it was asked for', async (stage) => {
-      const whole = await stage.stored('whole')
-      const unfinished = await stage.a.create(draft({ length: 9 }))
-      for (const { id } of [whole, whole, unfinished]) await stage.a.requestAssembly(id)
-      await stage.a.requestAssembly(randomUUID())
-      const assembly = await taken(stage.a)
-      expect(assembly).toMatchObject({ uploadId: whole.id, length: 5, fresh: true })
-      expect(await stage.a.takeAssembly()).toBeNull()
-      const finished = await stage.a.finishAssembly(assembly)
-      expect(finished?.unreferenced).toHaveLength(1)
-      expect(await stage.a.takeAssembly()).toBeNull()
     })
 
     fact('progress is kept for whoever takes it after it was given back', async (stage) => {

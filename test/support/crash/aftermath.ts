@@ -28,6 +28,8 @@ export async function expectRecovery(stage: CrashStage, belief: Belief, where: s
   const goneBySelf = await resumeAll(survivor, belief, where)
   await repeatFinals(survivor, belief, goneBySelf)
   for (const id of belief.finals.keys()) await assemble(survivor, id)
+  // Other uploads that lie in several places.
+  while (await assemble(survivor));
   const waiting = await schema.run('select upload_id, copied, epoch from $s.assemblies')
   expect(waiting, `assemblies that do not end, when it ${where}`).toEqual([])
   await expectContents(survivor, belief, where)

@@ -35,7 +35,6 @@ const WRITES: readonly (keyof UploadRegistry & string)[] = [
   'assemblyProgress',
   'finishAssembly',
   'abandonAssembly',
-  'requestAssembly',
 ]
 const LOOKS: readonly (keyof UploadRegistry & string)[] = [
   'find',

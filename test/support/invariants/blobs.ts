@@ -18,11 +18,12 @@ export function brokenBlobs(snapshot: Snapshot): readonly string[] {
   return [...broken, ...brokenAssemblies(snapshot)]
 }
 
-function brokenAssemblies({ assemblies, uploads }: Snapshot): readonly string[] {
+function brokenAssemblies(snapshot: Snapshot): readonly string[] {
+  const { assemblies, uploads } = snapshot
   return assemblies.flatMap(({ upload_id, target, copied }) => {
     const final = uploads.find(({ id }) => id === upload_id)
     const broken: string[] = []
-    const pieces = final?.kind === 'final' || final?.protocol === 'frago'
+    const pieces = final?.kind === 'final' || final?.protocol === 'frago' || isScattered(snapshot, upload_id)
     if (!pieces || final?.status !== 'complete') broken.push('is nothing complete that is made of pieces')
     if (copied > 0 && target === null) broken.push(`copied ${copied} bytes to nowhere`)
     if (copied > (final?.length ?? 0)) broken.push(`copied ${copied} of ${final?.length} bytes`)
@@ -70,4 +71,10 @@ export function lostFiles(snapshot: Snapshot, files: readonly StoredFile[]): rea
   return files
     .filter(({ epoch, id }) => !known.has(`${epoch}/${id}`) && !waiting.has(epoch))
     .map(({ epoch, id }) => `file ${epoch}/${id}: has no row, and its epoch was swept`)
+}
+
+/** Whether its bytes lie in several objects of S3. */
+function isScattered({ extents, segments }: Snapshot, id: string): boolean {
+  const blobs = new Set(extents.filter(({ upload_id }) => upload_id === id).map(({ blob_id }) => blob_id))
+  return segments.filter(({ blob_id, state }) => blobs.has(blob_id) && state !== 'doomed').length > 1
 }

@@ -74,6 +74,13 @@ export interface AssemblyFacts {
   readonly epoch: number | null
 }
 
+/** Of S3: one of several places where the bytes of a blob lie. */
+export interface SegmentFacts {
+  readonly id: string
+  readonly blob_id: string
+  readonly state: string
+}
+
 export interface NodeFacts {
   readonly epoch: number
   readonly alive: boolean
@@ -90,6 +97,7 @@ export interface Snapshot {
   readonly claims: readonly ClaimFacts[]
   readonly parts: readonly PartFacts[]
   readonly assemblies: readonly AssemblyFacts[]
+  readonly segments: readonly SegmentFacts[]
   readonly nodes: readonly NodeFacts[]
   readonly digests: readonly DigestFacts[]
   readonly publications: readonly PublicationFacts[]
@@ -105,6 +113,7 @@ export async function takeSnapshot(schema: Schema): Promise<Snapshot> {
     'claims', ${all('claims', 'token, upload_id, lower(range) as start, upper(range) as stop, epoch, replaces', 'token')},
     'parts', ${all('parts', 'final_id, position, part_id, start', 'final_id, position')},
     'assemblies', ${all('assemblies', 'upload_id, target, copied, epoch', 'upload_id')},
+    'segments', ${all('segments', 'id, blob_id, state', 'id')},
     'nodes', ${all('nodes', 'epoch, lease_until > clock_timestamp() as alive, retired_at, swept_at', 'epoch')},
     'digests', ${all('digests', 'upload_id, algorithm, epoch, bytes is not null as known', 'upload_id')},
     'publications', ${all('publications', 'upload_id, name, identity, published_at, released_at, doomed_at', 'upload_id')}

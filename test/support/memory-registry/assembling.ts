@@ -54,7 +54,6 @@ export function finishAssembly(
   const old = final.extents.map(({ blobId }) => blobId)
   final.extents = [{ start: 0, stop: final.length, blobId: target, blobOffset: 0 }]
   final.assembly = null
-  final.wanted = false
   for (const { id, span } of final.parts ?? []) {
     const part = db.uploads.get(id)
     if (part?.status !== 'complete' || span === null || span.stop === span.start) continue
@@ -70,7 +69,7 @@ export function abandonAssembly(db: Tables, uploadId: string, token: number): vo
 }
 
 function waits(db: Tables, row: UploadRow): boolean {
-  if (row.status !== 'complete' || !(row.wanted || isScattered(row))) return false
+  if (row.status !== 'complete' || !isScattered(row)) return false
   return row.assembly === null || row.assembly.epoch === null || !db.living(row.assembly.epoch)
 }
 

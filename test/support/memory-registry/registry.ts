@@ -294,13 +294,6 @@ export class MemoryRegistry implements UploadRegistry {
     })
   }
 
-  requestAssembly(id: UploadId): Promise<void> {
-    return this.#run(() => {
-      const row = this.#db.uploads.get(id)
-      if (row?.status === 'complete' && (row.length ?? 0) > 0) row.wanted = true
-    })
-  }
-
   takeAssembly(id?: UploadId, shared = false): Promise<Assembly | null> {
     return this.#run(() => {
       const taken = takeAssembly(this.#db, this.#node.livingSession(), id, shared)

@@ -62,8 +62,6 @@ export interface UploadRow {
   recorded: Map<number, { readonly start: number; readonly stop: number; readonly answer: Recorded }>
   /** Turns it had at being assembled, so that one that fails again and again keeps no other waiting. */
   turns: number
-  /** Somebody asked for it to be assembled. */
-  wanted?: boolean
 }
 
 export interface BlobRow {
