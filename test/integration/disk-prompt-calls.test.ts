@@ -16,6 +16,16 @@ async function scratchDirectory(): Promise<string> {
   return directory
 }
 
+/** Each look at the clock takes `step` ms. */
+function steppingClock(step: number): { now: number; step: number } {
+  const clock = { now: performance.now(), step }
+  vi.spyOn(performance, 'now').mockImplementation(() => {
+    clock.now += clock.step
+    return clock.now
+  })
+  return clock
+}
+
 async function prompt(directory: string): Promise<PromptCalls> {
   const calls = new PromptCalls(fileCalls, (own) => own)
   await calls.look(directory)
@@ -58,36 +68,26 @@ describe.runIf(process.platform === 'linux')(
     test('rest for a second after a slow one', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)
-      let now = performance.now()
-      let step = 60
-      vi.spyOn(performance, 'now').mockImplementation(() => {
-        now += step
-        return now
-      })
+      const clock = steppingClock(60)
       await touch(calls, join(directory, 'a'))
-      step = 0
+      clock.step = 0
       expect(calls.calls).toBe(fileCalls)
-      now += 1_001
+      clock.now += 1_001
       expect(calls.calls).not.toBe(fileCalls)
     })
 
     test('rest twice as long each time they are slow again', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)
-      let now = performance.now()
-      let step = 60
-      vi.spyOn(performance, 'now').mockImplementation(() => {
-        now += step
-        return now
-      })
+      const clock = steppingClock(60)
       const rests: number[] = []
       for (let round = 0; round < 8; round++) {
-        step = 60
+        clock.step = 60
         await touch(calls, join(directory, 'a'))
-        step = 0
-        const began = now
-        while (calls.calls === fileCalls) now += 500
-        rests.push(Math.floor((now - began) / 1000))
+        clock.step = 0
+        const began = clock.now
+        while (calls.calls === fileCalls) clock.now += 500
+        rests.push(Math.floor((clock.now - began) / 1000))
       }
       expect(rests).toEqual([1, 2, 4, 8, 16, 32, 60, 60])
     })
@@ -95,29 +95,20 @@ describe.runIf(process.platform === 'linux')(
     test('rest once after a stall that many of them met', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)
-      let now = performance.now()
-      let step = 60
-      vi.spyOn(performance, 'now').mockImplementation(() => {
-        now += step
-        return now
-      })
+      const clock = steppingClock(60)
       const path = join(directory, 'a')
       const { open, close } = calls.calls
       for (let count = 0; count < 7; count++)
         await close(await open(path, constants.O_WRONLY | constants.O_CREAT))
-      step = 0
-      now += 1_100
+      clock.step = 0
+      clock.now += 1_100
       expect(calls.calls).not.toBe(fileCalls)
     })
 
     test('rest when they are slow in the mean, though none of them was', async () => {
       const directory = await scratchDirectory()
       const calls = await prompt(directory)
-      let now = performance.now()
-      vi.spyOn(performance, 'now').mockImplementation(() => {
-        now += 3
-        return now
-      })
+      steppingClock(3)
       const path = join(directory, 'a')
       let count = 0
       while (calls.calls !== fileCalls && count < 100) {
