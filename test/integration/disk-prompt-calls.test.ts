@@ -18,7 +18,7 @@ async function scratchDirectory(): Promise<string> {
 
 /** Each look at the clock takes `step` ms. */
 function steppingClock(step: number): { now: number; step: number } {
-  const clock = { now: performance.now(), step }
+  const clock = { now: Math.ceil(performance.now()), step }
   vi.spyOn(performance, 'now').mockImplementation(() => {
     clock.now += clock.step
     return clock.now
