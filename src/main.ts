@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { killWorkers, taskIn } from './command/fork.js'
-import { keepFreedMemory, letHeapGrow } from './command/memory.js'
+import { keepFreedMemory, keepYoungSpace, letHeapGrow } from './command/memory.js'
 import { Primary } from './command/primary.js'
 import { complain, complaintOf, say } from './command/say.js'
 import { stderrLog } from './command/stderr-log.js'
@@ -22,6 +22,7 @@ const MISUSED = 2
 async function main(env: NodeJS.ProcessEnv, argv: readonly string[]): Promise<number> {
   letHeapGrow()
   keepFreedMemory()
+  keepYoungSpace()
   const { command } = parseCommandLine(argv)
   if (command === 'help' || command === 'version') {
     say(command === 'help' ? helpText() : VERSION)

@@ -1,7 +1,6 @@
 import { listenFailure, StartFailure } from './command/failure.js'
 import { fork } from './command/fork.js'
 import { freePort } from './command/free-port.js'
-import { keepYoungSpace } from './command/memory.js'
 import type { Primary } from './command/primary.js'
 import { say } from './command/say.js'
 import { aborted } from './command/stop-signals.js'
@@ -26,7 +25,6 @@ async function serveAlone(run: Run): Promise<void> {
   const { config, log, stop, hurry, teardown } = run
   const assembled = await assembleServer(run)
   if (assembled === null) return
-  keepYoungSpace()
   const { server, address } = await listen(assembled.app, config, log, teardown, hurry)
   sayReady(config, address)
   await untilStopped(stop, assembled.lost)
@@ -58,7 +56,6 @@ export async function work(run: Run, primary: Primary, { connection }: WorkerTas
   const { config, log, stop, hurry, teardown } = run
   const assembled = await assembleServer(connection === null ? run : { ...run, connection })
   if (assembled === null) return
-  keepYoungSpace()
   await primary.tell('prepared')
   const port = await Promise.race([primary.port, aborted(stop)])
   if (port === undefined) return

@@ -86,8 +86,8 @@ export interface SegmentLedger {
   /** Segments that have or may have bytes of `[start, stop)`, the youngest first, without doomed ones. */
   within(blob: Blob, start: number, stop: number): Promise<readonly Segment[]>
 
-  /** Some of those of a blob that are not doomed. */
-  atMost(blob: Blob, limit: number): Promise<readonly Segment[]>
+  /** Whether a blob has any that are not doomed. */
+  has(blob: Blob): Promise<boolean>
 
   /** All of a blob, doomed ones too. */
   all(blob: Blob): Promise<readonly Segment[]>

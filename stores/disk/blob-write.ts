@@ -2,12 +2,12 @@ import type { Readable } from 'node:stream'
 import type { Blob } from '../../src/upload/blob.js'
 import { UploadError } from '../../src/upload/errors.js'
 import type { BlobWrite, WriteOptions, WriteResult } from '../../src/upload/ports.js'
+import { sizeOf } from '../source/size-of.js'
 import type { BlobFiles, OpenFile } from './blob-files.js'
 import type { FileCalls } from './file-calls.js'
 import { Flush } from './flush.js'
 import { type Held, Intake } from './intake.js'
 import { SMALL_BYTES } from './prompt-calls.js'
-import { sizeOf } from './size-of.js'
 import { storageError } from './storage-error.js'
 
 /**

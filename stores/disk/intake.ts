@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
+import { sizeOf } from '../source/size-of.js'
 import { SourceTap, type TapEnd, type TapOptions } from '../source/tap.js'
-import { sizeOf } from './size-of.js'
 
 /**
  * Bytes that may wait for the file before the source is paused, and the most that is written at once. Measured over

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises'
+import { sizeOf } from '../source/size-of.js'
 import type { FileCalls } from './file-calls.js'
-import { sizeOf } from './size-of.js'
 import { noRoom, storageError } from './storage-error.js'
 
 /** How far a figure carries: so many bytes written, or so many ms, and the file system is asked again. */

@@ -116,13 +116,13 @@ export class PostgresSegments implements SegmentLedger {
     return rows.map(toSegment)
   }
 
-  async atMost(blob: Blob, limit: number): Promise<readonly Segment[]> {
-    const rows = await this.#database.rows<SegmentRow>(
-      'segments_at_most',
-      `${this.#select} where blob_id = ? and state <> 'doomed' limit ?`,
-      [blob.id, limit],
+  async has(blob: Blob): Promise<boolean> {
+    const rows = await this.#database.rows(
+      'segments_has',
+      `select from ${this.#database.s}.segments where blob_id = ? and state <> 'doomed' limit 1`,
+      [blob.id],
     )
-    return rows.map(toSegment)
+    return rows.length > 0
   }
 
   async all(blob: Blob): Promise<readonly Segment[]> {

@@ -27,16 +27,11 @@ export async function assemble(
   try {
     const found = await room.ledger.within(target, 0, total)
     const whole = found.filter(({ start, stop }) => start === 0 && stop === total)
-    const closing = whole.find(({ state }) => state === 'closing')
-    if (whole.some(({ state }) => state === 'sealed')) {
-      // Nothing is left to do.
-    } else if (closing !== undefined) {
+    if (!whole.some(({ state }) => state === 'sealed')) {
+      const closing = whole.find(({ state }) => state === 'closing')
       // All parts are there: only its end failed, or was not heard of.
-      await begun(room, closing, () => seal(room, closing))
-    } else {
-      const runs = await runsOf(room, extents)
-      const segment = await begin(room, target, { total, found })
-      if ((await make(room, segment, { runs, total }, options)) === 'stopped') return 'stopped'
+      if (closing !== undefined) await begun(room, closing, () => seal(room, closing))
+      else if ((await make(room, target, { extents, total, found }, options)) === 'stopped') return 'stopped'
     }
   } catch (error) {
     throw error instanceof Reported ? error.cause : storageError(error)
@@ -62,12 +57,19 @@ async function begin(
 
 async function make(
   room: Storeroom,
-  segment: Segment,
-  content: { readonly runs: readonly Placed[]; readonly total: number },
+  target: Blob,
+  content: {
+    readonly extents: readonly Extent[]
+    readonly total: number
+    readonly found: readonly Segment[]
+  },
   options: AssembleOptions,
 ): Promise<'done' | 'stopped'> {
+  const { total } = content
+  const runs = await runsOf(room, content.extents)
+  const segment = await begin(room, target, content)
   return begun(room, segment, async () => {
-    const made = await new Assembling(room, segment, content, options).run()
+    const made = await new Assembling(room, segment, { runs, total }, options).run()
     if (made === 'done') await seal(room, segment)
     return made
   })

@@ -103,8 +103,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #mustExist(): Promise<void> {
     const { blob } = this.#target
     if (this.#options.fresh) return
-    const some = await patiently(() => this.#room.ledger.atMost(blob, 1))
-    if (some.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
+    if (!(await patiently(() => this.#room.ledger.has(blob))))
+      throw new UploadError('blob_gone', 'The bytes are no longer there.')
   }
 
   async #fill(): Promise<void> {

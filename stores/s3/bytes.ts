@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { crc32 } from 'node:zlib'
+import { sizeOf } from '../source/size-of.js'
 
 /** Bytes as they came, in order: to join them would take their memory, and its time, twice. */
 export interface Bytes {
@@ -12,7 +13,7 @@ export interface Bytes {
 export const NO_BYTES: Bytes = { pieces: [], length: 0 }
 
 export function bytesOf(pieces: readonly Buffer[]): Bytes {
-  return { pieces, length: pieces.reduce((sum, { length }) => sum + length, 0) }
+  return { pieces, length: sizeOf(pieces) }
 }
 
 /** The first so many, and the rest. */

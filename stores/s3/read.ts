@@ -48,8 +48,7 @@ export async function locate(
   }
   if (missing.length === 0) return pieces.sort((a, b) => a.start - b.start)
   // An assembly may have taken its place while it was looked at: that is no failure, and whoever reads looks again.
-  const some = await room.ledger.atMost(blob, 1)
-  if (some.length === 0) throw new UploadError('blob_gone', 'The bytes are no longer there.')
+  if (!(await room.ledger.has(blob))) throw new UploadError('blob_gone', 'The bytes are no longer there.')
   throw failure === null ? brokenPromise() : storageError(failure)
 }
 

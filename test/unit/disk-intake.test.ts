@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { type Held, Intake } from '../../stores/disk/intake.js'
+import { sizeOf } from '../../stores/source/size-of.js'
 
 const MIB = 1024 * 1024
 
@@ -64,5 +65,5 @@ describe('Intake', () => {
 async function receive(source: PassThrough, intake: Intake, bytes: number): Promise<void> {
   source.write(Buffer.from(new ArrayBuffer(bytes)))
   await intake.gathered()
-  intake.release(intake.take().reduce((sum, { length }) => sum + length, 0))
+  intake.release(sizeOf(intake.take()))
 }

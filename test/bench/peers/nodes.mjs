@@ -7,7 +7,7 @@ import { freePort } from './free-port.mjs'
 import { prepareObjects, startObjects } from './objects.mjs'
 import { runTool } from './run-tool.mjs'
 import { startServer } from './start-server.mjs'
-import { prepare as prepareTributary, settingsFor, startTributary } from './tributary.mjs'
+import { prepare as prepareTributary, settingsFor, startTributary, tributary } from './tributary.mjs'
 
 const CONFIGURATION = fileURLToPath(new URL('../../../examples/cluster/haproxy.cfg', import.meta.url))
 /** The nodes, their database and the balancer have the first half of the cores, load and S3 the others. */
@@ -26,7 +26,7 @@ function nodes(name, title, count) {
   return {
     name,
     title: `${title} (Node)`,
-    speaks: new Set(['tus', 'creation-with-upload', 'concatenation', 'checksum', 'frago']),
+    speaks: tributary.speaks,
     syncs: false,
     isProfiled: true,
 

@@ -24,7 +24,7 @@ const LOOKS: readonly (keyof SegmentLedger & string)[] = [
   'writtenBy',
   'abandoned',
   'within',
-  'atMost',
+  'has',
   'all',
   'known',
 ]
@@ -34,7 +34,7 @@ export class S3Stage extends CrashStage {
   readonly #server: S3Server
   readonly #prefix: string
   readonly #client: S3Client
-  readonly #stores: S3ByteStore[]
+  readonly #store: S3ByteStore
 
   private constructor(
     nodes: { readonly schema: TestSchema; readonly survivor: OpenPostgres; readonly mortal: OpenPostgres },
@@ -46,7 +46,7 @@ export class S3Stage extends CrashStage {
     this.#server = server
     this.#prefix = prefix
     this.#client = s3Client({ endpoint: server.endpoint, region: null })
-    this.#stores = [store]
+    this.#store = store
   }
 
   static async open(server: S3Server): Promise<S3Stage> {
@@ -79,7 +79,7 @@ export class S3Stage extends CrashStage {
   }
 
   override async close(): Promise<void> {
-    for (const store of this.#stores) store.close()
+    this.#store.close()
     this.#client.destroy()
     await super.close()
   }
