@@ -8,6 +8,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Processes, sockets and disks are real here: on two cores more workers only wait for each other.
     maxWorkers: 2,
-    reporters: ['default', './test/support/skips.ts'],
+    reporters: ['default', './test/support/summary.ts'],
   },
 })
