@@ -17,6 +17,10 @@ function doubling(gate?: Gate) {
   return { batch, statements }
 }
 
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await nextTurn()
+}
+
 function calls(
   batch: Batch<number, number>,
   items: readonly number[],
@@ -50,7 +54,26 @@ describe('a batch', () => {
     expect(statements).toEqual([[1]])
     gate.open()
     expect(await Promise.all(answers)).toEqual([2, 4, 6, 8])
-    expect(statements).toEqual([[1], [2, 3, 4]])
+    expect(statements).toEqual([[1], [2, 3], [4]])
+  })
+
+  test('of callers who come again and again, half are under way and half are not', async () => {
+    const sizes: number[] = []
+    const batch = new Batch<number, number>(async (items) => {
+      sizes.push(items.length)
+      await turns(4)
+      return items
+    })
+    const comeAgain = async (caller: number) => {
+      for (let time = 0; time < 10; time++) {
+        await batch.call(caller)
+        await turns(3)
+      }
+    }
+    const first = comeAgain(0)
+    await turns(2)
+    await Promise.all([first, ...Array.from({ length: 7 }, (_, other) => comeAgain(other + 1))])
+    expect(sizes.slice(0, 8)).toEqual([1, 4, 4, 4, 4, 4, 4, 4])
   })
 
   test('does not wait for a statement that never ends', async () => {
