@@ -148,18 +148,22 @@ export async function listen(
   const opened = await server.open(host, port).catch((error: unknown) => {
     throw listenFailure(error, host, port)
   })
-  teardown.add('the requests under way', HTTP_MS, () => drain(server, app, hurry))
+  teardown.add('the requests under way', HTTP_MS, () => drain(server, app, log, hurry))
   const name = opened.address.includes(':') ? `[${opened.address}]` : opened.address
   return { server, address: `http://${name}:${opened.port}` }
 }
 
 /** No new requests; uploads end at a recorded offset; downloads get a moment; what is left is cut. */
-async function drain(server: UploadServer, app: App, hurry: AbortSignal): Promise<void> {
+async function drain(server: UploadServer, app: App, log: Logger, hurry: AbortSignal): Promise<void> {
   const closed = server.drain()
-  const cut = () => server.closeAllConnections()
-  hurry.addEventListener('abort', cut, { once: true })
-  if (hurry.aborted) cut()
-  const timer = setTimeout(cut, DOWNLOADS_MS)
+  const cut = (why: string) => {
+    if (server.running > 0) log.info({ running: server.running, why }, 'cutting what still runs')
+    server.closeAllConnections()
+  }
+  const hurried = () => cut('asked a second time')
+  hurry.addEventListener('abort', hurried, { once: true })
+  if (hurry.aborted) hurried()
+  const timer = setTimeout(() => cut('it took too long'), DOWNLOADS_MS)
   await Promise.all([app.drain(), closed])
   clearTimeout(timer)
 }

@@ -129,7 +129,7 @@ describe.for(LANGUAGES)('the example in %s', (language) => {
     await proxy.untilStored(10)
     await server.kill()
     proxy.watch()
-    await expect.poll(() => client.stderr, { timeout: 10_000 }).toContain('trying again')
+    await expect.poll(() => client.stderr).toContain('trying again')
     server = await group.start()
     proxy.target = server.port
     await expectStored(await idFrom(client), file, CONTENT)
@@ -214,7 +214,7 @@ describe.for(LANGUAGES)('the example in %s', (language) => {
     proxy.watch(0)
     const client = start(language, ...SMALL_CHUNKS, file)
     await expect.poll(() => existsSync(`${file}.upload`)).toBe(true)
-    await expect.poll(() => proxy.waiting, { timeout: 10_000 }).toBe(4)
+    await expect.poll(() => proxy.waiting).toBe(4)
     const upload = await rememberedIn(file)
     expect(await put(upload, 50_000, 150_000)).toBe(200)
     proxy.watch()
@@ -276,9 +276,7 @@ describe('both examples', () => {
       start('TypeScript', '--chunk-size', '40000', file),
     ]
     // Neither has finished before the other has begun.
-    await expect
-      .poll(() => clients.map(({ stderr }) => stderr.includes('going on')), { timeout: 10_000 })
-      .toEqual([true, true])
+    await expect.poll(() => clients.map(({ stderr }) => stderr.includes('going on'))).toEqual([true, true])
     proxy.watch()
     for (const client of clients) expect(await idFrom(client)).toBe(upload)
     await expectStored(upload, file, CONTENT)

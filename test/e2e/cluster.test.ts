@@ -9,7 +9,6 @@ import { seededBytes, sha256 } from '../support/seeded.js'
 import { TusClient } from '../support/tus-client.js'
 
 const MIB = 1024 * 1024
-const LONG_MS = 120_000
 
 describe.each(['haproxy', 'nginx'] as const)(
   'three nodes on S3 behind %s, in turns',
@@ -26,14 +25,14 @@ describe.each(['haproxy', 'nginx'] as const)(
       }
       cluster = await Cluster.start(3)
       balancer = await Balancer.start(name, program, cluster.ports)
-    }, LONG_MS)
+    })
 
     afterAll(async () => {
       await balancer?.stop()
       await cluster?.end()
     })
 
-    test('every request of an upload meets another node', { timeout: LONG_MS }, async ({ skip }) => {
+    test('every request of an upload meets another node', async ({ skip }) => {
       if (reason !== null) return skip(reason)
       const content = seededBytes(`${name} turns`, 24 * MIB + 11)
       const upload = await create(`${balancer.url}/files`, content.length)
@@ -49,7 +48,7 @@ describe.each(['haproxy', 'nginx'] as const)(
       for (let turn = 0; turn < 3; turn++) expect(await downloadedDigest(upload)).toBe(sha256(content))
     })
 
-    test('parallel parts and their final', { timeout: LONG_MS }, async ({ skip }) => {
+    test('parallel parts and their final', async ({ skip }) => {
       if (reason !== null) return skip(reason)
       const content = seededBytes(`${name} parallel`, 40 * MIB + 3)
       const client = new TusClient(content, {
@@ -68,7 +67,7 @@ describe.each(['haproxy', 'nginx'] as const)(
       expect(await downloadedDigest(url)).toBe(sha256(content))
     })
 
-    test('chunks of frago, out of order and side by side', { timeout: LONG_MS }, async ({ skip }) => {
+    test('chunks of frago, out of order and side by side', async ({ skip }) => {
       if (reason !== null) return skip(reason)
       const content = seededBytes(`${name} chunks`, 20 * MIB + 17)
       const client = new FragoClient(`${balancer.url}/upload/`)
@@ -88,9 +87,7 @@ describe.each(['haproxy', 'nginx'] as const)(
       expect(await downloadedDigest(`${balancer.url}/files/${id}`)).toBe(sha256(content))
     })
 
-    test('nodes are replaced one after the other, and nobody loses a byte', { timeout: 2 * LONG_MS }, async ({
-      skip,
-    }) => {
+    test('nodes are replaced one after the other, and nobody loses a byte', async ({ skip }) => {
       if (reason !== null) return skip(reason)
       const finished = seededBytes(`${name} finished`, 12 * MIB)
       const url = await new TusClient(finished, { endpoint: `${balancer.url}/files` }).run()
@@ -118,7 +115,7 @@ describe.each(['haproxy', 'nginx'] as const)(
         expect(await downloadedDigest(url)).toBe(sha256(contents[n] as Buffer))
     })
 
-    test('a node is killed, and another goes on', { timeout: LONG_MS }, async ({ skip }) => {
+    test('a node is killed, and another goes on', async ({ skip }) => {
       if (reason !== null) return skip(reason)
       const content = seededBytes(`${name} killed`, 64 * MIB)
       const client = new TusClient(content, {

@@ -164,7 +164,7 @@ test("Python's standard library uploads, loses its connection, goes on, joins, a
   const content = seededBytes('python', 2 * 1024 * 1024 + 3)
   const path = await stored('python', content)
   const { stdout } = await promisify(execFile)('python3', [PYTHON_CLIENT, server.endpoint, path], {
-    timeout: 25_000,
+    timeout: 120_000,
   })
   expect(JSON.parse(stdout)).toEqual({
     resumed: true,
@@ -190,7 +190,7 @@ async function curl(...args: readonly string[]): Promise<CurlAnswer> {
     '-H',
     'Tus-Resumable: 1.0.0',
   ]
-  const { stdout } = await promisify(execFile)('curl', [...always, ...args], { timeout: 25_000 })
+  const { stdout } = await promisify(execFile)('curl', [...always, ...args], { timeout: 120_000 })
   const last = stdout.trimEnd().split('\r\n\r\n').at(-1) ?? ''
   const [line = '', ...lines] = last.split('\r\n')
   const headers = new Map(

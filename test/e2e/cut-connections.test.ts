@@ -13,8 +13,6 @@ const SIZE = 6 * MIB + 4321
 /** Enough for every client here to meet its cuts, and an end of them. */
 const CUT_CONNECTIONS = 60
 
-const LIVENESS_MS = 60_000
-
 let group: ServerGroup
 let server: ServerProcess
 
@@ -31,7 +29,7 @@ describe.for([
   ['left half-open', ['half-open']],
   ['cut in any way', ['fin', 'rst', 'half-open']],
 ] as const)('connections %s', ([, kinds]) => {
-  test.for([1, 4, 16])('cost a client with %i parts no byte', { timeout: LIVENESS_MS }, async (parts) => {
+  test.for([1, 4, 16])('cost a client with %i parts no byte', async (parts) => {
     const seed = parts * 10 + kinds.length
     const within = parts === 1 ? SIZE / 2 : SIZE / parts
     const proxy = await openProxy(
@@ -48,7 +46,7 @@ describe.for([
   })
 })
 
-test('cuts during creations with data cost no byte', { timeout: LIVENESS_MS }, async () => {
+test('cuts during creations with data cost no byte', async () => {
   const proxy = await openProxy(
     randomCuts({ seed: 7, kinds: ['fin', 'rst'], within: MIB, spareOneOf: 3, until: CUT_CONNECTIONS }),
   )
@@ -62,9 +60,7 @@ test('cuts during creations with data cost no byte', { timeout: LIVENESS_MS }, a
   await expectGoodUpload(client, content, 4)
 })
 
-test('a lost answer to the final costs nothing, and makes no second one', {
-  timeout: LIVENESS_MS,
-}, async () => {
+test('a lost answer to the final costs nothing, and makes no second one', async () => {
   const before = await finals()
   const proxy = await openProxy(() => null)
   const content = seededBytes('lost final', SIZE)

@@ -63,7 +63,7 @@ describe.for(EXAMPLES)('examples/%s.mjs', (name) => {
     const headers = { ...ADA, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' }
     const running = new OpenRequest(upload, { method: 'PATCH', headers, length: 10 })
     await running.write('01234')
-    await expect.poll(() => bytesBelow(place.directory), { timeout: 10_000 }).toBe(5)
+    await expect.poll(() => bytesBelow(place.directory)).toBe(5)
     expect(await first.stop()).toEqual({ code: 0, signal: null })
     const second = await ExampleProcess.start(name, place)
     const url = at(second.endpoint, upload)
@@ -103,7 +103,7 @@ describe('two processes of @tus/server over one FileStore, with the locks of Pos
     await stalled.write('01234')
     // FileStore knows what it has; the request that writes still holds the lock.
     const file = join(place.directory, upload.split('/').at(-1) ?? '')
-    await expect.poll(async () => (await stat(file)).size, { timeout: 10_000 }).toBe(5)
+    await expect.poll(async () => (await stat(file)).size).toBe(5)
     const elsewhere = at(other.endpoint, upload)
     expect(await offsetOf(elsewhere)).toBe(5)
     expect((await patch(elsewhere, 5, Buffer.from('56789'))).status).toBe(204)

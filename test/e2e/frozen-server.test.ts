@@ -19,9 +19,6 @@ import type { ServerProcess } from '../support/server-process.js'
 const KIB = 1024
 const LENGTH = 2048 * KIB
 
-/** The lease of 4 s lapses once in each round. */
-const LIVENESS_MS = 60_000
-
 let group: ServerGroup
 let frozen: ServerProcess
 let other: ServerProcess
@@ -76,9 +73,7 @@ const FINISHING = 8
 const APART_MS = 2
 
 describe.for([1, 2, 3])('a frozen server, round %i', (round) => {
-  test('changes not one byte of what another went on with', { timeout: LIVENESS_MS }, async ({
-    annotate,
-  }) => {
+  test('changes not one byte of what another went on with', async ({ annotate }) => {
     const started = Object.entries(MOMENTS).map(([moment, reach]) =>
       begin(`${moment}, round ${round}`, reach),
     )
@@ -128,7 +123,7 @@ describe.for([1, 2, 3])('a frozen server, round %i', (round) => {
   })
 })
 
-test('what nobody took over meanwhile goes on where it was', { timeout: LIVENESS_MS }, async () => {
+test('what nobody took over meanwhile goes on where it was', async () => {
   const content = seededBytes('nobody else', LENGTH)
   const upload = await create(frozen.endpoint, LENGTH)
   const request = openPatch(upload, 0, LENGTH)
@@ -136,7 +131,7 @@ test('what nobody took over meanwhile goes on where it was', { timeout: LIVENESS
   await group.untilRecorded(upload, 500 * KIB)
   await frozen.freeze()
   // Its lease lapses; a waiting HEAD would take nothing over, a claim would.
-  await expect.poll(() => leases(), { timeout: 15_000 }).toBe(1)
+  await expect.poll(() => leases()).toBe(1)
   frozen.thaw()
   void request.write(content.subarray(500 * KIB, 900 * KIB))
   const offset = await offsetOf(at(other.endpoint, upload))
@@ -152,9 +147,7 @@ test('what nobody took over meanwhile goes on where it was', { timeout: LIVENESS
   expect(await downloadedDigest(at(other.endpoint, upload))).toBe(sha256(content))
 })
 
-test('a server frozen while it assembles changes nothing when it goes on', {
-  timeout: LIVENESS_MS,
-}, async () => {
+test('a server frozen while it assembles changes nothing when it goes on', async () => {
   const pieces = [1, 2].map((number) => seededBytes(`assembled ${number}`, 48 * 1024 * KIB))
   const parts: string[] = []
   for (const piece of pieces) {
@@ -169,7 +162,7 @@ test('a server frozen while it assembles changes nothing when it goes on', {
   expect(await assemblies(), 'the freeze came too late').toBe(1)
   expect(await downloadedDigest(here), 'from the parts').toBe(digest)
   // The other server takes the assembly up when the lease has lapsed, and begins it anew.
-  await expect.poll(assemblies, { timeout: 30_000, interval: 50 }).toBe(0)
+  await expect.poll(assemblies, { interval: 50 }).toBe(0)
   expect(await downloadedDigest(here), 'from one file').toBe(digest)
   frozen.thaw()
   for (const server of [frozen, other]) {

@@ -71,9 +71,9 @@ function on(server: Tributary, upload: string): string {
   return new URL(new URL(upload).pathname, server.origin).href
 }
 
-test('uploads fill the disk, and the database goes on: DELETE, restart, and the rest of an upload', {
-  timeout: 120_000,
-}, async ({ skip }) => {
+test('uploads fill the disk, and the database goes on: DELETE, restart, and the rest of an upload', async ({
+  skip,
+}) => {
   const dataDir = await scratchDirectory(await smallDisk(skip))
   let server = await startTributary({ env: { DATA_DIR: dataDir } })
   expect((await readiness(server))[0]).toBe(200)
@@ -115,7 +115,7 @@ test('uploads fill the disk, and the database goes on: DELETE, restart, and the 
   expect(await server.end('SIGTERM')).toEqual({ code: 0, signal: null })
 })
 
-test('a database killed on a full disk recovers there', { timeout: 120_000 }, async ({ skip }) => {
+test('a database killed on a full disk recovers there', async ({ skip }) => {
   const dataDir = await scratchDirectory(await smallDisk(skip))
   const server = await startTributary({ env: { DATA_DIR: dataDir } })
   const fillers = await fill(server.url)

@@ -20,7 +20,7 @@ afterEach(async () => {
   await group.end()
 })
 
-test('a PATCH loses 64 MiB at most', { timeout: 90_000 }, async () => {
+test('a PATCH loses 64 MiB at most', async () => {
   const bytes = new KeyedBytes('much', 256 * MIB)
   const server = await group.start()
   const upload = await create(server.endpoint, bytes.length)
@@ -43,9 +43,7 @@ test('a PATCH that brings little is recorded all the same while it runs', async 
   const upload = await create(server.endpoint, bytes.length)
   const sending = openPatch(upload, 0, bytes.length)
   await sending.write(bytes.slice(0, 700))
-  await expect
-    .poll(() => group.count('select coalesce(max(stop), 0) as count from $s.received'), { timeout: 10_000 })
-    .toBe(700)
+  await expect.poll(() => group.count('select coalesce(max(stop), 0) as count from $s.received')).toBe(700)
   await server.kill()
 
   const again = at((await group.start()).endpoint, upload)

@@ -26,9 +26,7 @@ afterEach(async () => {
 })
 
 /** Law 7. */
-test('the memory of a server does not grow with the size of an upload', {
-  timeout: 180_000,
-}, async (context) => {
+test('the memory of a server does not grow with the size of an upload', async (context) => {
   if (process.platform !== 'linux') return context.skip('the peak of memory is read from procfs')
   const small = await peakOfUpload(SMALL)
   const large = await peakOfUpload(LARGE)

@@ -15,9 +15,7 @@ import { killUnderClients } from '../support/torture/round.js'
 const ROUNDS = 4
 const SEED = Number(process.env.TORTURE_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-test(`a killed server's own PostgreSQL is adopted with all it recorded (TORTURE_SEED=${SEED})`, {
-  timeout: 180_000,
-}, async () => {
+test(`a killed server's own PostgreSQL is adopted with all it recorded (TORTURE_SEED=${SEED})`, async () => {
   const dataDir = await scratchDirectory()
   const random = seededRandom(SEED)
   const journal = new Journal()

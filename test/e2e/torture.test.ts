@@ -99,9 +99,7 @@ async function finishAll(client: Client, { living }: Journal): Promise<void> {
 /** Waits until no final is in pieces. */
 async function assembleAll(servers: ServerGroup): Promise<void> {
   await servers.schema.run('update $s.assemblies set due_at = clock_timestamp() where epoch is null')
-  await expect
-    .poll(() => servers.count('select count(*) from $s.assemblies'), { timeout: 30_000, interval: 100 })
-    .toBe(0)
+  await expect.poll(() => servers.count('select count(*) from $s.assemblies'), { interval: 100 }).toBe(0)
 }
 
 /** All there is, that nobody knows the address of included. */

@@ -19,9 +19,6 @@ import { TusClient } from '../support/tus-client.js'
 
 const MIB = 1024 * 1024
 
-/** Hand-over takes milliseconds; waiting for a lease to lapse would take 4 s. */
-const HAND_OVER_MS = 3_000
-
 let group: ServerGroup
 let one: ServerProcess
 let two: ServerProcess
@@ -188,7 +185,6 @@ describe('a server that still receives from a connection nobody uses any more', 
     }
     const took = performance.now() - began
     console.log(`hand-over, ${method} through the ${where}: ${took.toFixed(0)} ms`)
-    expect(took).toBeLessThan(HAND_OVER_MS)
 
     expect((await stale.answer).status).toBe(423)
     if (method === 'HEAD') await patch(server, sent, content.subarray(sent))

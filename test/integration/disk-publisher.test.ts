@@ -660,7 +660,7 @@ function laterAndLater(): () => Date {
 }
 
 describe('an attempt that ends at any step', () => {
-  test.each(SCENES)('by death: %s', { timeout: 60_000 }, async (_name, setting) => {
+  test.each(SCENES)('by death: %s', async (_name, setting) => {
     for (let step = 0; ; step++) {
       const mortal = new Mortal(step)
       await attemptTwice(setting, mortalCalls(mortal), () => mortal.death !== null, `step ${step}`)
@@ -668,7 +668,7 @@ describe('an attempt that ends at any step', () => {
     }
   })
 
-  test.each(SCENES)('by a failure: %s', { timeout: 60_000 }, async (_name, setting) => {
+  test.each(SCENES)('by a failure: %s', async (_name, setting) => {
     for (let step = 0; ; step++) {
       let left = step
       const failing = aroundCalls((_call, act) => (left-- === 0 ? Promise.reject(systemError('EIO')) : act()))
@@ -693,9 +693,7 @@ describe('an attempt that ends at any step', () => {
     expect(await readdir(stage.directory)).toEqual([])
   })
 
-  test('by death, of one that displaced a file: the next of its name finds it', {
-    timeout: 60_000,
-  }, async () => {
+  test('by death, of one that displaced a file: the next of its name finds it', async () => {
     for (let step = 0; ; step++) {
       const stage = await PublisherStage.make()
       const steady = await stage.open({ now })
@@ -723,7 +721,7 @@ describe('an attempt that ends at any step', () => {
     }
   })
 
-  test('twice in a row', { timeout: 60_000 }, async () => {
+  test('twice in a row', async () => {
     for (let first = 0; first < 40; first += 3) {
       for (let second = 0; second < 40; second += 3) {
         const [one, two] = [new Mortal(first), new Mortal(second)]

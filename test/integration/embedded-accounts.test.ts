@@ -4,15 +4,13 @@ import { chmod, chown, mkdir, readdir, readlink, rm, stat, writeFile } from 'nod
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { isAlive } from '../../stores/postgres/embedded/process-table.js'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../stores/postgres/embedded.js'
 import { builtDist } from '../support/built.js'
 import { EmbeddedChild } from '../support/embedded-child.js'
 import { cloneInto } from '../support/embedded-clone.js'
 import { scratchDirectory } from '../support/embedded-scratch.js'
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const NOBODY = 65_534
 const isRoot = process.getuid?.() === 0

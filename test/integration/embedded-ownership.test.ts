@@ -1,12 +1,10 @@
 import pg from 'pg'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { isAlive } from '../../stores/postgres/embedded/process-table.js'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../stores/postgres/embedded.js'
 import { builtDist } from '../support/built.js'
 import { EmbeddedChild } from '../support/embedded-child.js'
 import { scratchDirectory } from '../support/embedded-scratch.js'
-
-vi.setConfig({ testTimeout: 30_000 })
 
 const OWNER = "application_name LIKE 'tributary owner %'"
 

@@ -3,15 +3,13 @@ import { once } from 'node:events'
 import { readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { endPostmaster } from '../../stores/postgres/embedded/postmaster.js'
 import { isAlive } from '../../stores/postgres/embedded/process-table.js'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../stores/postgres/embedded.js'
 import { builtDist } from '../support/built.js'
 import { EmbeddedChild } from '../support/embedded-child.js'
 import { scratchDirectory } from '../support/embedded-scratch.js'
-
-vi.setConfig({ testTimeout: 40_000 })
 
 async function connect(connection: EmbeddedPostgres['connection']): Promise<pg.Client> {
   const client = new pg.Client(connection)

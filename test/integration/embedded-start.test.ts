@@ -3,20 +3,12 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { isAlive } from '../../stores/postgres/embedded/process-table.js'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../stores/postgres/embedded.js'
 import { builtDist } from '../support/built.js'
 import { EmbeddedChild } from '../support/embedded-child.js'
 import { scratchDirectory } from '../support/embedded-scratch.js'
-
-vi.setConfig({ testTimeout: 30_000 })
-
-/**
- * The targets are 3 s and 1 s; alone on two cores they take 0.7 s and 0.05 s. The rest is for busy machines.
- */
-const FIRST_BOOT_MS = 12_000
-const LATER_BOOT_MS = 4_000
 
 async function query(postgres: EmbeddedPostgres, sql: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(postgres.connection)
@@ -30,10 +22,7 @@ async function query(postgres: EmbeddedPostgres, sql: string): Promise<Record<st
 
 test('a fresh start makes a durable UTF8 database behind a private socket', async () => {
   const directory = join(await scratchDirectory(), 'data')
-  const began = performance.now()
   const postgres = await startEmbeddedPostgres({ directory })
-  const firstBoot = performance.now() - began
-
   expect(await query(postgres, 'CREATE EXTENSION btree_gist')).toEqual([])
   const [settings] = await query(
     postgres,
@@ -55,8 +44,6 @@ test('a fresh start makes a durable UTF8 database behind a private socket', asyn
   expect((await stat(host)).mode & 0o777).toBe(0o700)
   expect(await readdir(directory)).toEqual(['postgres', 'postgres.turn'])
   await postgres.stop()
-  expect(firstBoot).toBeLessThan(FIRST_BOOT_MS)
-  console.info(`first boot: ${Math.round(firstBoot)} ms`)
 })
 
 test('a restart keeps the data', async () => {
@@ -65,13 +52,9 @@ test('a restart keeps the data', async () => {
   await query(first, "CREATE TABLE kept AS SELECT 'still here' AS word")
   await first.stop()
 
-  const began = performance.now()
   const second = await startEmbeddedPostgres({ directory })
-  const laterBoot = performance.now() - began
   expect(await query(second, 'SELECT word FROM kept')).toEqual([{ word: 'still here' }])
   await second.stop()
-  expect(laterBoot).toBeLessThan(LATER_BOOT_MS)
-  console.info(`later boot: ${Math.round(laterBoot)} ms`)
 })
 
 test('stop ends the postmaster with a checkpoint, also when called twice and with clients connected', async () => {

@@ -41,9 +41,7 @@ test('the turn of a dead starter, and of one whose pid is another process now, p
   expect(await readdir(join(directory, 'postgres.turn'))).toEqual(['3'])
 })
 
-test('a starter that hangs is named once the patience of the next one ends', {
-  timeout: 30_000,
-}, async () => {
+test('a starter that hangs is named once the patience of the next one ends', async () => {
   const directory = await scratchDirectory()
   const hanging = new EmbeddedChild({ dist: await builtDist(), directory })
   await hanging.event('log')

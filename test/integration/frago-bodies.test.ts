@@ -612,9 +612,7 @@ describe('a body that is too large', () => {
     expect(answer.json).toMatchObject({ message: 'Chunk uploaded' })
   })
 
-  test('is a 413 before all of it was sent, and is not held in memory', {
-    timeout: 60_000,
-  }, async (context) => {
+  test('is a 413 before all of it was sent, and is not held in memory', async (context) => {
     if (process.platform !== 'linux') return context.skip('the peak of memory is read from procfs')
     const own = await startTributary({ env: sharedDatabase() })
     const SIZE = 60_000_000
@@ -843,7 +841,7 @@ const TOKENS = [
 describe('garbage', () => {
   const times = <T>(count: number, make: () => T): readonly T[] => Array.from({ length: count }, make)
 
-  test('in place of a chunk is refused, and what is acknowledged was sent', { timeout: 60_000 }, async () => {
+  test('in place of a chunk is refused, and what is acknowledged was sent', async () => {
     const lenient = await stage.serve({ checksum: { required: false }, app: { idleTimeout: 2_000 } })
     const random = seededRandom(3)
     const content = seededBytes('garbage', 300)
@@ -903,7 +901,7 @@ describe('garbage', () => {
   })
 })
 
-test('clients that leave, in whatever phase and way, leave nothing behind', { timeout: 60_000 }, async () => {
+test('clients that leave, in whatever phase and way, leave nothing behind', async () => {
   const total = 400_000
   const bytes = seededBytes('left', total)
   const id = await client.start('left.bin', total)
@@ -936,6 +934,6 @@ test('clients that leave, in whatever phase and way, leave nothing behind', { ti
   for (const [name, leave] of Object.entries(all)) {
     await leave(server.port, '/upload').catch((error: unknown) => expect.fail(`${name}: ${String(error)}`))
   }
-  await expect.poll(() => stage.count('$s.claims'), { timeout: 10_000 }).toBe(0)
+  await expect.poll(() => stage.count('$s.claims')).toBe(0)
   expect((await client.detail(id)).json.chunks[0]).toEqual({ start: 0, end: 99_999, size: 100_000 })
 })

@@ -75,7 +75,7 @@ async function expectContent(id: string, bytes: Buffer, at: FragoServer = server
 }
 
 const untilClaimed = (id: string, claims = 1) =>
-  expect.poll(() => stage.count(`$s.claims where upload_id = '${id}'`), { timeout: 10_000 }).toBe(claims)
+  expect.poll(() => stage.count(`$s.claims where upload_id = '${id}'`)).toBe(claims)
 
 function shuffled<T>(items: readonly T[], seed: number): readonly T[] {
   const random = seededRandom(seed)
@@ -653,7 +653,7 @@ describe('a large chunk', () => {
   const LARGE = 200 * MIB
   const content = new KeyedBytes('large', LARGE)
 
-  test('is neither held in memory nor spooled', { timeout: 60_000 }, async (context) => {
+  test('is neither held in memory nor spooled', async (context) => {
     if (process.platform !== 'linux') return context.skip('memory and open files are read from procfs')
     const temporary = await emptyDirectory()
     const process_ = await startTributary({ env: { ...sharedDatabase(), TMPDIR: temporary } })
@@ -674,7 +674,7 @@ describe('a large chunk', () => {
     expect(await detail.json()).toMatchObject({ chunks: [{ start: 0, end: LARGE - 1, size: LARGE }] })
   })
 
-  test('in hundreds of files at once is held in memory no more', { timeout: 60_000 }, async (context) => {
+  test('in hundreds of files at once is held in memory no more', async (context) => {
     if (process.platform !== 'linux') return context.skip('memory is read from procfs')
     const process_ = await startTributary({ env: { ...sharedDatabase(), DURABILITY: 'relaxed' } })
     const id = await startAt(process_, 250_000)

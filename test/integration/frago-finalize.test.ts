@@ -245,7 +245,7 @@ describe('a checksum', () => {
     const large = seededBytes('followed', 16 * MIB)
     const followed = await whole('followed.bin', large, own)
     const known = `$s.digests where upload_id = '${followed}' and algorithm = 'sha256' and bytes is not null`
-    await expect.poll(() => stage.count(known), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => stage.count(known)).toBe(1)
     await typed.close()
   })
 
@@ -389,7 +389,7 @@ describe('many who finish the same upload at once', () => {
     await reading
     for (const leaver of leavers) leaver.destroy()
     held?.release()
-    await expect.poll(() => statusOf(id), { timeout: 10_000 }).toBe('complete')
+    await expect.poll(() => statusOf(id)).toBe('complete')
     await expect.poll(() => told(id, 'upload_completed')).toBe(1)
     expect((await stage.published())['alone.bin']).toBe(bytes.toString('latin1'))
   })
@@ -399,7 +399,7 @@ describe('a chunk that is replaced while its upload is finished', () => {
   test.each([
     [20, 200_000],
     [4, 16 * MIB],
-  ])('counts or is refused, in %i rounds of %i bytes', { timeout: 60_000 }, async (rounds, size) => {
+  ])('counts or is refused, in %i rounds of %i bytes', async (rounds, size) => {
     for (let round = 0; round < rounds; round++) {
       const before = seededBytes(`before ${round}`, size)
       const after = Buffer.from(before)
@@ -429,9 +429,7 @@ describe('a chunk that is replaced while its upload is finished', () => {
   })
 })
 
-test('a large upload that comes in order is known when it is there: finishing it reads nothing', {
-  timeout: 60_000,
-}, async () => {
+test('a large upload that comes in order is known when it is there: finishing it reads nothing', async () => {
   const reads = new CountedReads()
   const counting = await stage.serve({ fs: reads.fs })
   const content = new KeyedBytes('in order', 256 * MIB)
@@ -442,7 +440,7 @@ test('a large upload that comes in order is known when it is there: finishing it
     expect(answer.status).toBe(200)
   }
   const known = `$s.digests where upload_id = '${id}' and bytes is not null`
-  await expect.poll(() => stage.count(known), { timeout: 30_000 }).toBe(1)
+  await expect.poll(() => stage.count(known)).toBe(1)
   expect(reads.bytes).toBe(content.length)
   const hashOf = (algorithm: string) => {
     return hexDigest(algorithm, content.slice())
@@ -457,9 +455,7 @@ test('a large upload that comes in order is known when it is there: finishing it
 })
 
 describe('a server that dies', () => {
-  test('while it hashes leaves an upload that is finished by the next request, once', {
-    timeout: 60_000,
-  }, async () => {
+  test('while it hashes leaves an upload that is finished by the next request, once', async () => {
     const group = await ServerGroup.make()
     onTestFinished(() => group.end())
     const first = await group.start(undefined, { DURABILITY: 'relaxed' })
@@ -488,9 +484,6 @@ describe('a server that dies', () => {
 
   test.each(['a sweep', 'the same request'])(
     'at any step of finishing leaves what %s brings to its end',
-    {
-      timeout: 60_000,
-    },
     async (by) => {
       const own = await FragoStage.open()
       onTestFinished(() => own.close())

@@ -94,7 +94,7 @@ describe('a server of @tus/server with its own handlers', () => {
     await leaving.write(Buffer.alloc(400, 1))
     const id = upload.split('/').at(-1) ?? ''
     const recorded = async () => (await store.engine.registry.find(id, null))?.upload.offset
-    await expect.poll(recorded, { timeout: 10_000 }).toBe(400)
+    await expect.poll(recorded).toBe(400)
     leaving.destroy()
     expect(await offsetOf(upload)).toBe(400)
     expect((await patch(upload, 400, Buffer.alloc(600, 2))).status).toBe(204)
@@ -119,9 +119,7 @@ describe('a server of @tus/server with its own handlers', () => {
     const answer = await send(endpoint, { method: 'POST', headers: { 'Upload-Length': '3' } })
     const expires = Date.parse(answer.headers['upload-expires'] ?? '')
     expect(Math.abs(expires - Date.now() - 1_000)).toBeLessThan(2_000)
-    await expect
-      .poll(async () => (await head(answer.headers.location ?? '')).status, { timeout: 10_000 })
-      .toBe(410)
+    await expect.poll(async () => (await head(answer.headers.location ?? '')).status).toBe(410)
     expect((await head(finished)).status).toBe(200)
     expect((await patch(finished, 3, Buffer.alloc(0))).status).toBe(204)
   })

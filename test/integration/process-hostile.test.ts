@@ -102,7 +102,7 @@ describe('whatever clients do, the process lives', () => {
 
   // The npm package `node` brings them; the command itself must run on every line it names as supported.
   for (const version of ['20.19', '22', '24']) {
-    it(`on Node ${version}`, { timeout: 240_000 }, async ({ skip }) => {
+    it(`on Node ${version}`, async ({ skip }) => {
       const node = await otherNode(version)
       if ('missing' in node) return skip(node.missing)
       await surviveAll({ env: sharedDatabase(), through: node })

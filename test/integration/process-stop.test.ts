@@ -97,15 +97,15 @@ describe('SIGTERM', () => {
         reject,
       )
     })
-    const began = performance.now()
     expect(await server.end('SIGTERM')).toEqual(CLEAN)
-    expect(performance.now() - began).toBeLessThan(3_000)
+    expect(server.stderr).not.toMatch(/cutting|in time/)
   })
 
   it('cuts a download that does not end, after a while', async () => {
     const server = await startTributary({ env: sharedDatabase() })
     const client = await stuckDownload(server)
     expect(await server.end('SIGTERM')).toEqual(CLEAN)
+    expect(server.stderr).toMatch(/it took too long.*cutting what still runs/)
     client.socket.resume()
     await client.closed
   })
@@ -126,7 +126,7 @@ describe('SIGTERM', () => {
 
   it('during the start ends it, and its database', async () => {
     const server = await spawnTributary()
-    await expect.poll(() => server.stderr, { timeout: 20_000 }).toContain('making the embedded database')
+    await expect.poll(() => server.stderr).toContain('making the embedded database')
     expect(await server.end('SIGTERM')).toEqual(CLEAN)
     expect(server.stdout).toBe('')
     expect(existsSync(join(server.dataDir, 'postgres', 'postmaster.pid'))).toBe(false)
@@ -137,14 +137,14 @@ describe('SIGINT', () => {
   it('a second time ends at once what the first one would have waited for', async () => {
     const server = await startTributary({ env: sharedDatabase() })
     await stuckDownload(server)
-    const began = performance.now()
     server.child.kill('SIGINT')
     await expect.poll(() => server.stderr).toContain('draining')
     // Two signals at the same moment are one key press that came through npm as well.
     await new Promise((resolve) => setTimeout(resolve, 600))
     const { code } = await server.end('SIGINT')
     expect(code).toBe(0)
-    expect(performance.now() - began).toBeLessThan(3_000)
+    expect(server.stderr).toMatch(/asked a second time.*cutting what still runs/)
+    expect(server.stderr).not.toContain('it took too long')
   })
 })
 
@@ -154,9 +154,9 @@ describe('an embedded database that dies', () => {
     const { href } = await created(server, 5)
     const [pid] = (await readFile(join(server.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')
     process.kill(Number(pid), 'SIGKILL')
-    await expect.poll(() => server.stderr, { timeout: 10_000 }).toContain('the embedded database is gone')
+    await expect.poll(() => server.stderr).toContain('the embedded database is gone')
     const ready = async () => (await fetch(`${server.origin}/readyz`)).status
-    await expect.poll(ready, { timeout: 20_000 }).toBe(200)
+    await expect.poll(ready).toBe(200)
     const patch = await fetch(href, {
       method: 'PATCH',
       headers: { ...TUS, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },

@@ -21,7 +21,6 @@ const CLEAN = { code: 0, signal: null }
 const ANOTHER_WISH_MS = 600
 
 /** "Within a few seconds": what an orphan takes at most, and a slow machine. */
-const SOON = { timeout: 15_000 }
 
 function withWorkers(workers: number, env: TributaryOptions['env'] = {}): { env: Record<string, string> } {
   return { env: { ...env, WORKERS: String(workers) } }
@@ -60,7 +59,7 @@ async function halfPatches(server: Tributary, count: number) {
       return { upload, client: await halfPatch(server, upload) }
     }),
   )
-  await expect.poll(() => bytesOnDisk(server.dataDir), { timeout: 10_000 }).toBe(count * 50_000)
+  await expect.poll(() => bytesOnDisk(server.dataDir)).toBe(count * 50_000)
   return patches
 }
 
@@ -142,7 +141,7 @@ describe('a start with workers', () => {
 
   it('ends with its database when told to during it', async () => {
     const server = await spawnTributary(withWorkers(2))
-    await expect.poll(() => workersOf(server), { timeout: 20_000 }).toHaveLength(2)
+    await expect.poll(() => workersOf(server)).toHaveLength(2)
     const workers = await workersOf(server)
     expect(await server.end('SIGTERM')).toEqual(CLEAN)
     expect(server.stdout).toBe('')
@@ -195,13 +194,13 @@ describe('a signal to stop', () => {
     const server = await startTributary({ ...withWorkers(2), leadsGroup: true })
     const workers = await workersOf(server)
     await Promise.all([stuckDownload(server), stuckDownload(server)])
-    const began = performance.now()
     const group = -(server.child.pid ?? 0)
     process.kill(group, 'SIGINT')
     await sleep(ANOTHER_WISH_MS)
     process.kill(group, 'SIGINT')
     expect(await server.exited).toEqual(CLEAN)
-    expect(performance.now() - began).toBeLessThan(4_000)
+    expect(server.stderr).toMatch(/asked a second time.*cutting what still runs/)
+    expect(server.stderr).not.toContain('it took too long')
     await nothingIsLeft(workers, server)
   })
 
@@ -230,7 +229,7 @@ describe('a signal to stop', () => {
     )
     expect((await patch(first.upload, 50_000, Buffer.alloc(50_000))).status).toBe(204)
     for (const { client } of patches) client.socket.destroy()
-    await expect.poll(() => server.stderr, SOON).toContain('took the place')
+    await expect.poll(() => server.stderr).toContain('took the place')
     const after = await workersOf(server)
     expect(after).toHaveLength(2)
     expect(after).toContain(before[1])
@@ -245,9 +244,9 @@ describe('workers that are killed', () => {
     const upload = await create(server.url, 10)
     for (const pid of before) process.kill(pid, 'SIGKILL')
     const status = async () => (await send(`${server.origin}/healthz`).catch(() => null))?.status
-    await expect.poll(status, SOON).toBe(200)
+    await expect.poll(status).toBe(200)
     expect((await patch(upload, 0, Buffer.alloc(10))).status).toBe(204)
-    await expect.poll(() => workersOf(server), SOON).toHaveLength(2)
+    await expect.poll(() => workersOf(server)).toHaveLength(2)
     for (const pid of await workersOf(server)) expect(before).not.toContain(pid)
     expect(server.stdout.trim().split('\n')).toHaveLength(1)
     expect(await server.end('SIGTERM')).toEqual(CLEAN)
@@ -262,7 +261,7 @@ describe('a primary that is killed', () => {
     first.child.kill('SIGKILL')
     const second = startTributary(withWorkers(2, { DATA_DIR: first.dataDir, PORT: String(first.port) }))
     await Promise.all(patches.map(({ client }) => answeredHalf(client)))
-    for (const pid of workers) await expect.poll(() => isAlive(pid), SOON).toBe(false)
+    for (const pid of workers) await expect.poll(() => isAlive(pid)).toBe(false)
     const { log } = await second
     expect(log.map(({ msg }) => msg)).toContain('adopted a running embedded Postgres')
     for (const { upload } of patches) {
@@ -277,15 +276,15 @@ describe('a primary that is killed', () => {
     const workers = await workersOf(server)
     await Promise.all([stuckDownload(server), stuckDownload(server)])
     server.child.kill('SIGKILL')
-    for (const pid of workers) await expect.poll(() => isAlive(pid), SOON).toBe(false)
+    for (const pid of workers) await expect.poll(() => isAlive(pid)).toBe(false)
   })
 
   it('during the start leaves none either', async () => {
     const server = await spawnTributary(withWorkers(2))
-    await expect.poll(() => workersOf(server), { timeout: 20_000 }).toHaveLength(2)
+    await expect.poll(() => workersOf(server)).toHaveLength(2)
     const workers = await workersOf(server)
     server.child.kill('SIGKILL')
-    for (const pid of workers) await expect.poll(() => isAlive(pid), SOON).toBe(false)
+    for (const pid of workers) await expect.poll(() => isAlive(pid)).toBe(false)
   })
 })
 

@@ -52,17 +52,13 @@ afterEach(async () => {
 })
 
 describe('a process that is provably dead', () => {
-  test.each(SCENES)('at any step of %s loses nothing', { timeout: 240_000 }, async (_name, makeScene) => {
+  test.each(SCENES)('at any step of %s loses nothing', async (_name, makeScene) => {
     await walk(stage, makeScene, 'buried')
   })
 })
 
 describe('a process that is silent', () => {
-  test.each(TAKEN_OVER)(
-    'from any step of %s on loses nothing',
-    { timeout: 240_000 },
-    async (_name, makeScene) => {
-      await walk(stage, makeScene, 'lapsed')
-    },
-  )
+  test.each(TAKEN_OVER)('from any step of %s on loses nothing', async (_name, makeScene) => {
+    await walk(stage, makeScene, 'lapsed')
+  })
 })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Blob, Extent } from '../../src/upload/blob.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
 import { S3Bucket } from '../../stores/s3/bucket.js'
@@ -62,7 +62,7 @@ const PROVIDERS: Readonly<Record<string, () => Provider>> = {
 }
 
 describe.each(Object.entries(PROVIDERS))('a provider %s', (_name, make) => {
-  test('takes uploads, joins them and gives them back', { timeout: 120_000 }, async () => {
+  test('takes uploads, joins them and gives them back', async () => {
     const { quirks, renames = {}, maxParts } = make()
     const proxy = await S3Proxy.start(server.endpoint)
     Object.assign(proxy, { quirks, renames })
@@ -78,7 +78,7 @@ describe.each(Object.entries(PROVIDERS))('a provider %s', (_name, make) => {
   })
 })
 
-test('a provider that asks for patience for seconds gets it', { timeout: 60_000 }, async () => {
+test('a provider that asks for patience for seconds gets it', async () => {
   let refused = 0
   const proxy = await S3Proxy.start(server.endpoint)
   const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres)
@@ -125,9 +125,7 @@ test('bytes of a request that failed are known for it, so that their memory is n
   }
 })
 
-test('a provider that does not answer holds up nobody who wants to go on with the upload', {
-  timeout: 60_000,
-}, async () => {
+test('a provider that does not answer holds up nobody who wants to go on with the upload', async () => {
   const proxy = await S3Proxy.start(server.endpoint)
   const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres)
   const silent = new Promise<never>(() => undefined)
@@ -146,11 +144,9 @@ test('a provider that does not answer holds up nobody who wants to go on with th
         confirmed = stored
       },
     })
-    await vi.waitFor(() => expect(confirmed).toBeGreaterThan(0), { timeout: 20_000 })
-    const began = performance.now()
+    await expect.poll(() => confirmed).toBeGreaterThan(0)
     wanted.abort()
     expect(await write.done).toEqual({ stored: confirmed, ended: 'aborted' })
-    expect(performance.now() - began).toBeLessThan(10_000)
     proxy.delays = () => undefined
     // What was confirmed is there for whoever goes on.
     const read = await collect(store.read(blob, 0, confirmed))

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { UploadRegistry } from '../../src/upload/ports.js'
 import { RawClient } from '../support/raw-client.js'
 import { create, head, OpenRequest, openPatch, patch, send } from '../support/raw-tus.js'
@@ -31,15 +31,13 @@ const MIB = 1024 * 1024
 
 /** Resolves when no request runs any more. */
 async function quiet(): Promise<void> {
-  await vi.waitUntil(() => stage.extension.inFlight === 0, { timeout: 10_000 })
+  await expect.poll(() => stage.extension.inFlight).toBe(0)
 }
 
 /** Resolves when the registry says the upload has so many bytes, without asking its writer to stop. */
 async function recorded(url: string, offset: number): Promise<void> {
   const id = url.split('/').at(-1) ?? ''
-  await vi.waitUntil(async () => (await stage.registry.find(id, null))?.upload.offset === offset, {
-    timeout: 10_000,
-  })
+  await expect.poll(async () => (await stage.registry.find(id, null))?.upload.offset).toBe(offset)
 }
 
 describe('a client that leaves', () => {
@@ -82,7 +80,7 @@ describe('a client that leaves', () => {
     await quiet()
     expect((await head(url)).status).toBe(200)
     expect((await patch(url, 0, Buffer.from('abcd'))).status).toBe(204)
-  }, 60_000)
+  })
 
   test('before its answer comes harms nobody', async () => {
     let release: () => void = () => undefined
@@ -100,7 +98,7 @@ describe('a client that leaves', () => {
         return client
       }),
     )
-    await vi.waitUntil(() => stage.extension.inFlight === 4)
+    await expect.poll(() => stage.extension.inFlight).toBe(4)
     for (const client of clients) client.reset()
     await Promise.all(clients.map(({ closed }) => closed))
     release()
@@ -173,10 +171,8 @@ describe('a client that still sends', () => {
     )
     const sending = setInterval(() => client.socket.write('x'), 20)
     expect(await client.status()).toBe(404)
-    const began = performance.now()
     await client.closed
     clearInterval(sending)
-    expect(performance.now() - began).toBeLessThan(8_000)
     await quiet()
   })
 
@@ -330,7 +326,7 @@ describe('a server that drains', () => {
     }
     const sent = new OpenRequest(url, { method: 'PATCH', headers, length: 10 })
     await sent.write('abcd')
-    await vi.waitUntil(() => stage.extension.inFlight === 1)
+    await expect.poll(() => stage.extension.inFlight).toBe(1)
     await Promise.all([stage.extension.drain(), sent.answer])
     expect((await sent.answer).status).toBe(503)
   })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { DataStore, EVENTS, Server, type Upload } from '@tus/server'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { extendServer } from '../../src/tus/extend-server.js'
 import { concatenate, create, createPart, head, OpenRequest, patch, send } from '../support/raw-tus.js'
 import { recorder, type StageOptions, TusStage } from '../support/tus-stage.js'
@@ -332,11 +332,9 @@ describe('events', () => {
     const sent = new OpenRequest(url, { method: 'PATCH', headers, length: 6 })
     await sent.write('ab')
     const id = url.split('/').at(-1) ?? ''
-    await vi.waitUntil(async () => (await stage.registry.find(id, null))?.upload.offset === 2, {
-      timeout: 5_000,
-    })
+    await expect.poll(async () => (await stage.registry.find(id, null))?.upload.offset).toBe(2)
     await sent.write('cd')
-    await vi.waitUntil(() => offsets.at(-1) === 4)
+    await expect.poll(() => offsets.at(-1)).toBe(4)
     await sent.write('ef')
     expect((await sent.answer).status).toBe(204)
   })

@@ -12,7 +12,7 @@ import { findProgram } from './find-program.js'
 export type BalancerName = 'haproxy' | 'nginx'
 
 const EXAMPLES = new URL('../../examples/cluster/', import.meta.url)
-const START_MS = 10_000
+const START_MS = 45_000
 
 /** The program, or null where it is not installed. */
 export function findBalancer(name: BalancerName): Promise<string | null> {

@@ -12,7 +12,7 @@ const DIST = join(ROOT, 'dist')
 const STAMP = join(ROOT, 'node_modules', '.tributary-built')
 const LOCK = join(ROOT, 'node_modules', '.tributary-building')
 /** A build takes about 2 s; a lock this old belongs to a test run that was killed. */
-const LOCK_IS_DEAD_MS = 60_000
+const LOCK_IS_DEAD_MS = 300_000
 
 let building: Promise<string> | undefined
 

@@ -88,7 +88,7 @@ export class ChunkProxy {
       () => {
         if (this.stored.length < count) throw new Error(`${this.stored.length} of ${count} chunks are stored`)
       },
-      { timeout: 20_000, interval: 5 },
+      { timeout: 60_000, interval: 5 },
     )
   }
 

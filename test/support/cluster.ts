@@ -8,7 +8,7 @@ import { type S3Server, startS3 } from './s3-server.js'
 import { idOf } from './server-group.js'
 import { type DatabaseSettings, ServerProcess } from './server-process.js'
 
-const RECORDED = { timeout: 20_000, interval: 20 }
+const RECORDED = { timeout: 60_000, interval: 20 }
 const ASSEMBLED = { timeout: 60_000, interval: 50 }
 
 export interface ClusterOptions {

@@ -10,7 +10,7 @@ import { CreateBucketCommand, DeleteBucketCommand } from '@aws-sdk/client-s3'
 import { freePort } from '../../src/command/free-port.js'
 import { s3Client } from '../../stores/s3/client.js'
 
-const START_MS = 20_000
+const START_MS = 45_000
 /** Nobody else reaches the servers that we start. */
 const KEYS = { AWS_ACCESS_KEY_ID: 'tributary-test', AWS_SECRET_ACCESS_KEY: 'tributary-test-secret' }
 
@@ -73,7 +73,8 @@ async function startVersitygw(): Promise<S3Server> {
   const data = join(directory, 'data')
   await mkdir(data)
   const port = await freePort('127.0.0.1')
-  const child = spawn(PROGRAM, ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', data], {
+  // Other than by itself, it keeps connections, as all providers do: one that it closes may be chosen for the next request.
+  const child = spawn(PROGRAM, ['--port', `127.0.0.1:${port}`, '--keep-alive', '--quiet', 'posix', data], {
     env: {
       PATH: process.env.PATH,
       ROOT_ACCESS_KEY: KEYS.AWS_ACCESS_KEY_ID,

@@ -8,7 +8,7 @@ import { type TestSchema, testSchema } from './postgres.js'
 import { type DatabaseSettings, ServerProcess } from './server-process.js'
 
 /** How long something that is under way may take to be seen, and how often to look. */
-const SEEN = { timeout: 20_000, interval: 5 }
+const SEEN = { timeout: 60_000, interval: 5 }
 
 /** Any number of servers on one DATA_DIR and one schema of their own in the database of the run. */
 export class ServerGroup {

@@ -39,7 +39,7 @@ export interface ClientOptions extends UploadOptions {
 }
 
 /** Many short pauses: what is tested is that resuming works, not that the client has patience. */
-const RETRIES = [...Array(5).fill(50), ...Array(40).fill(250)] as number[]
+const RETRIES = [...Array(5).fill(50), ...Array(200).fill(250)] as number[]
 
 const MOST_STARTS = 20
 

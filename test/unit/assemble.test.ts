@@ -144,7 +144,7 @@ describe('reading', () => {
     expect(await codeOf(contentOf(a, { ...final, owner: 'bob' }))).toBe('upload_not_found')
   })
 
-  it('a range beyond the content ends with an error, instead of never', { timeout: 2_000 }, async () => {
+  it('a range beyond the content ends with an error, instead of never', async () => {
     const { a, final } = await finalOfTwo()
     await expect(read(a, final, 5, 12)).rejects.toThrow()
   })

@@ -101,7 +101,7 @@ describe('following', () => {
     digests.follow(file.upload, 'md5')
     await expect.poll(() => threads.hashed).toBe(MIB)
     file.stop = file.content.length
-    await expect.poll(() => file.known('md5'), { timeout: 3_000 }).toEqual(digestOf('md5', file.content))
+    await expect.poll(() => file.known('md5')).toEqual(digestOf('md5', file.content))
   })
 
   it('looks at once when another node waits for it', async () => {
@@ -534,7 +534,7 @@ describe('there are bounds:', () => {
   it('an upload to which nothing comes is let go', async () => {
     const world = stage({ idle: 100 })
     const file = await followed(world, 'idle')
-    await expect.poll(() => file.held, { timeout: 3_000 }).toBe(0)
+    await expect.poll(() => file.held).toBe(0)
     await expect.poll(() => world.threads.inUse).toBe(0)
   })
 

@@ -138,13 +138,13 @@ describe('a finished upload', () => {
     expect(source.destroyed).toBe(false)
   })
 
-  it('does not wait for bytes that would be refused anyway', { timeout: 2_000 }, async () => {
+  it('does not wait for bytes that would be refused anyway', async () => {
     const { a } = await started('')
     const upload = await stored(a, 'hello')
     expect(await codeOf(append(a, upload, sending(''), { announced: 1 }))).toBe('size_exceeded')
   })
 
-  it('lets go of a request that is to end', { timeout: 2_000 }, async () => {
+  it('lets go of a request that is to end', async () => {
     const { a } = await started('')
     const upload = await stored(a, 'hello')
     const stopping = new AbortController()
