@@ -15,7 +15,10 @@ export async function takeTurn(work, lane, { size, files, tools, directory, watc
   try {
     const given = { lane, peer: lane.peer, size, files, tools, directory }
     const measure = async (running) => work.measure({ ...given, ...(running && { running }) })
-    const ready = () => work.fills && touchMemory(directory, work.fills(size))
+    const ready = async (running) => {
+      await work.warm?.({ ...given, running })
+      if (work.fills) await touchMemory(directory, work.fills(size))
+    }
     if (work.bare || lane.peer === undefined) {
       await ready()
       return await measure()
@@ -36,7 +39,7 @@ async function onServer({ peer, env, nodeFlags }, { tools, directory, watch, rea
   const running = await peer.start({ tools, directory, env, nodeFlags: watch?.nodeFlags ?? nodeFlags })
   const look = watch?.around ?? metered
   try {
-    await ready()
+    await ready(running)
     return await look(running, () => work(running))
   } catch (error) {
     if (running.roots.every(isRunning)) throw error

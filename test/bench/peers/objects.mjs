@@ -25,7 +25,8 @@ export async function startObjects({ tools, directory }) {
   const port = await freePort()
   const { stop } = await startServer({
     command: join(home(tools), 'versitygw'),
-    args: ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', data],
+    // Other than by itself, it keeps connections, as all providers do.
+    args: ['--port', `127.0.0.1:${port}`, '--keep-alive', '--quiet', 'posix', data],
     port,
     env: { ROOT_ACCESS_KEY: KEYS.AWS_ACCESS_KEY_ID, ROOT_SECRET_KEY: KEYS.AWS_SECRET_ACCESS_KEY },
   })

@@ -44,9 +44,13 @@ export const nodesCreations = {
   better: 'more',
   profiles: true,
   needs: ['wrk'],
-  sizes: { smoke: { seconds: 1 }, full: { seconds: 10 } },
+  sizes: { smoke: { warmUp: 1, seconds: 1 }, full: { warmUp: 5, seconds: 10 } },
   peers: PEERS,
   columns: { medianMs: 'median, ms', p99Ms: '99th percentile, ms', balancer: 'HAProxy: CPU, ms a request' },
+
+  async warm({ running, size: { warmUp } }) {
+    await wrk('creations', running.url, { connections: CONNECTIONS, seconds: warmUp })
+  },
 
   async measure({ running, size: { seconds } }) {
     const load = { connections: CONNECTIONS, seconds }
