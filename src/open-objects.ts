@@ -1,11 +1,12 @@
 import type { Database } from '../stores/postgres/database.js'
 import { PostgresSegments } from '../stores/postgres/segments.js'
 import type { ObjectHeaders, S3ByteStore } from '../stores/s3/main.js'
-import { StartFailure, starting } from './command/failure.js'
+import { blaming, StartFailure, starting } from './command/failure.js'
 import type { ObjectsConfig } from './config.js'
 import { contentDisposition } from './http/disposition.js'
 import { mediaTypeOr } from './http/media-type.js'
 import { parseMetadata, typeOf } from './tus/metadata.js'
+import { isUploadError } from './upload/errors.js'
 import type { Subject } from './upload/segment.js'
 
 const MIB = 1024 * 1024
@@ -32,19 +33,22 @@ export async function openObjects(
     waitingBytes: Math.max(LEAST_WAITING, Math.floor(MOST_WAITING / processes)),
     ledger: new PostgresSegments(database),
   })
-  await store
-    .open()
-    .catch((error: unknown) => starting(subjectOf(error, bucket), () => Promise.reject(error)))
+  await starting(null, () => store.open()).catch((error: unknown) => {
+    // The database says for itself what it lacks. What the storage's error says to clients tells nothing to whoever starts it.
+    const failed = error instanceof Error ? error.cause : null
+    if (!isUploadError(failed) || failed.code === 'registry_unavailable') throw error
+    const cause = failed.cause ?? failed
+    throw blaming(subjectOf(cause, bucket), cause)
+  })
   return store
 }
 
 /** The setting to blame, by what the SDK calls the error, or says of it. */
 function subjectOf(error: unknown, bucket: string): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : null
-  if (cause?.message === 'Region is missing') return 'S3_REGION: S3 cannot be reached without'
-  if (CREDENTIALS.has(cause?.name ?? ''))
-    return 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: S3 does not let us in'
-  if (cause !== null && !('$fault' in cause)) return 'S3_ENDPOINT: S3 cannot be reached'
+  if (!(error instanceof Error)) return `S3_BUCKET: ${bucket} cannot be used`
+  if (error.message === 'Region is missing') return 'S3_REGION: S3 cannot be reached without'
+  if (CREDENTIALS.has(error.name)) return 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: S3 does not let us in'
+  if (!('$fault' in error)) return 'S3_ENDPOINT: S3 cannot be reached'
   return `S3_BUCKET: ${bucket} cannot be used`
 }
 

@@ -15,10 +15,13 @@ export async function starting<T>(subject: string | null, step: () => Promise<T>
     return await step()
   } catch (error) {
     if (error instanceof StartFailure || codeOf(error) === null) throw error
-    throw new StartFailure(subject === null ? reason(error) : `${subject}: ${reason(error)}`, {
-      cause: error,
-    })
+    throw subject === null ? new StartFailure(reason(error), { cause: error }) : blaming(subject, error)
   }
+}
+
+/** The sentence for a start that `error` ended, after the setting to blame. */
+export function blaming(subject: string, error: unknown): StartFailure {
+  return new StartFailure(`${subject}: ${reason(error)}`, { cause: error })
 }
 
 /** The sentence for a port that cannot be opened. */

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startS3 } from '../support/s3-server.js'
 import { sharedDatabase, spawnTributary, startTributary } from '../support/tributary.js'
 
 async function outcomeOf(options: Parameters<typeof spawnTributary>[0]) {
@@ -73,6 +74,24 @@ describe('a start', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(sentence)
     expect(stderr).not.toContain('secret')
+  })
+
+  it('says of S3 what it lacks, without what it would say to clients', async () => {
+    const s3 = await startS3()
+    onTestFinished(() => s3.stop())
+    const objects = {
+      ...sharedDatabase(),
+      STORE: 's3',
+      S3_ENDPOINT: s3.endpoint,
+      S3_BUCKET: s3.bucket,
+      ...s3.env,
+    }
+    const absent = await outcomeOf({ env: { ...objects, S3_BUCKET: 'nobodys-bucket' } })
+    expect(absent.code).toBe(1)
+    expect(absent.stderr).toMatch(/^S3_BUCKET: nobodys-bucket cannot be used: [^:]+\n$/)
+    const away = await outcomeOf({ env: { ...objects, S3_ENDPOINT: 'http://127.0.0.1:9' } })
+    expect(away.code).toBe(1)
+    expect(away.stderr).toMatch(/^S3_ENDPOINT: S3 cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:9\n$/)
   })
 
   it('names PORT when the port is taken', async () => {
