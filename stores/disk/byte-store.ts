@@ -58,7 +58,7 @@ export class DiskByteStore implements ByteStore, Partial<LocalFiles> {
   readonly #prompt: PromptCalls | null
   readonly #strict: boolean
   readonly #assembleBlockBytes: number
-  readonly #held: Held = { bytes: 0, waiting: 0 }
+  readonly #held: Held = { bytes: 0 }
 
   constructor(options: DiskByteStoreOptions) {
     this.#directory = options.directory

@@ -25,15 +25,14 @@ const SHARED_BYTES = 12 * 1024 * 1024
 const GATHERED_BYTES = 256 * 1024
 const GATHER_MS = 2
 /**
- * Nothing waits for more when this much waits in all uploads together. Bytes of many slow clients come within one turn of the event
+ * Nothing waits for more when all uploads together hold this much. Bytes of many slow clients come within one turn of the event
  * loop: 31 MiB of 500 of them, seen with 64 KiB each, before a timer is heard.
  */
 const GATHERED_TOGETHER = 2 * 1024 * 1024
 
-/** The bytes all intakes of one store hold in memory, and those of them that no write has taken yet. */
+/** The bytes all intakes of one store hold in memory. */
 export interface Held {
   bytes: number
-  waiting: number
 }
 
 /** Gathers what a source yields while the file is busy, and hands it on in batches. */
@@ -75,9 +74,7 @@ export class Intake {
     // A new array: the old one has outlived young collections. Were it given away, it would keep its bytes for as long as V8 does not
     // collect all of its heap: 60 MiB with 500 uploads.
     const batch = this.#waiting.splice(0, WAITING_BUFFERS)
-    const rest = sizeOf(this.#waiting)
-    this.#held.waiting -= this.#waitingBytes - rest
-    this.#waitingBytes = rest
+    this.#waitingBytes = sizeOf(this.#waiting)
     this.#due = false
     this.#tap.resume()
     return batch
@@ -101,14 +98,12 @@ export class Intake {
   drop(batch: readonly Buffer[]): void {
     this.#tap.stop()
     this.release(sizeOf(batch) + this.#waitingBytes)
-    this.#held.waiting -= this.#waitingBytes
     this.#waiting = []
     this.#waitingBytes = 0
   }
 
   #keep(bytes: Buffer): void {
     this.#held.bytes += bytes.length
-    this.#held.waiting += bytes.length
     this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
     if (this.#wake === null) return
@@ -119,7 +114,7 @@ export class Intake {
   #isGathered(): boolean {
     const { ended, waiting } = this
     if (ended !== null || this.#due || waiting >= GATHERED_BYTES || this.#isFull()) return true
-    return waiting > 0 && this.#held.waiting >= GATHERED_TOGETHER
+    return waiting > 0 && this.#held.bytes >= GATHERED_TOGETHER
   }
 
   /** Whoever waits does not do so for ever. */

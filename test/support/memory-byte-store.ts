@@ -14,7 +14,7 @@ export class MemoryByteStore implements ByteStore {
   readonly #contents = new Map<string, Content>()
 
   write(blob: Blob, position: number, source: Readable, options: WriteOptions): BlobWrite {
-    const intake = new Intake(source, options, { bytes: 0, waiting: 0 })
+    const intake = new Intake(source, options, { bytes: 0 })
     const progress = { stored: 0 }
     const failed = (error: Error): WriteResult => ({ stored: progress.stored, ended: 'failed', error })
     const done = this.#fill(blob, position, intake, options, progress).catch((error: Error) => {

@@ -34,7 +34,7 @@ async function atOnce(promise: Promise<void>): Promise<boolean> {
 describe('Intake', () => {
   test('waits a moment for more, if uploads hold little', async () => {
     holdTimers()
-    const { source, intake } = intakeOf({ bytes: 0, waiting: 0 })
+    const { source, intake } = intakeOf({ bytes: 0 })
     const gathered = intake.gathered()
     source.write('abc')
     expect(await atOnce(gathered)).toBe(false)
@@ -43,50 +43,18 @@ describe('Intake', () => {
     expect(Buffer.concat(intake.take()).toString()).toBe('abc')
   })
 
-  test('waits for nothing, if much waits in all uploads together', async () => {
-    const held = { bytes: 0, waiting: 0 }
+  test('waits for nothing, if all uploads together hold much', async () => {
     holdTimers()
-    intakeOf(held).source.write(Buffer.alloc(2 * MIB))
-    const { source, intake } = intakeOf(held)
+    const { source, intake } = intakeOf({ bytes: 2 * MIB })
     const gathered = intake.gathered()
     source.write('abc')
     expect(await atOnce(gathered)).toBe(true)
   })
 
-  test('waits for more, if what the others hold is being written', async () => {
-    holdTimers()
-    const held = { bytes: 0, waiting: 0 }
-    const other = intakeOf(held)
-    const ready = other.intake.gathered()
-    other.source.write(Buffer.alloc(2 * MIB))
-    await ready
-    other.intake.take()
-    const { source, intake } = intakeOf(held)
-    const gathered = intake.gathered()
-    source.write('abc')
-    expect(await atOnce(gathered)).toBe(false)
-    vi.runAllTimers()
-    await gathered
-  })
-
-  test('holds nothing once its bytes are written or dropped', async () => {
-    const held = { bytes: 0, waiting: 0 }
-    const { source, intake } = intakeOf(held)
-    source.write('abc')
-    await intake.gathered()
-    const batch = intake.take()
-    expect(held).toEqual({ bytes: 3, waiting: 0 })
-    source.write('defg')
-    await intake.gathered()
-    expect(held).toEqual({ bytes: 7, waiting: 4 })
-    intake.drop(batch)
-    expect(held).toEqual({ bytes: 0, waiting: 0 })
-  })
-
   test('keeps nothing of what it gave away, so that young collections free it', async () => {
     setFlagsFromString('--expose-gc')
     const gc: (options?: { type: 'minor' }) => void = runInNewContext('gc')
-    const { source, intake } = intakeOf({ bytes: 0, waiting: 0 })
+    const { source, intake } = intakeOf({ bytes: 0 })
     // It has grown old by then, with what it has gathered bytes in until now.
     source.write('abc')
     await intake.gathered()

@@ -15,13 +15,14 @@ export async function takeTurn(work, lane, { size, files, tools, directory, watc
   try {
     const given = { lane, peer: lane.peer, size, files, tools, directory }
     const measure = async (running) => work.measure({ ...given, ...(running && { running }) })
+    const fill = () => work.fills && touchMemory(directory, work.fills(size))
+    if (work.bare || lane.peer === undefined) {
+      await fill()
+      return await measure()
+    }
     const ready = async (running) => {
       await work.warm?.({ ...given, running })
-      if (work.fills) await touchMemory(directory, work.fills(size))
-    }
-    if (work.bare || lane.peer === undefined) {
-      await ready()
-      return await measure()
+      await fill()
     }
     return await onServer(lane, { tools, directory, watch, ready }, measure)
   } finally {

@@ -13,8 +13,13 @@ export const oneStream = {
   profiles: true,
   needs: ['curl'],
   fills: ({ bytes }) => bytes,
-  sizes: { smoke: { bytes: 64 * MIB }, full: { bytes: 1024 * MIB } },
+  sizes: { smoke: { warmUp: 16 * MIB, bytes: 64 * MIB }, full: { warmUp: 256 * MIB, bytes: 1024 * MIB } },
   peers: ['tributary', 'tributary-strict', 'tusd', 'rustus', 'tus-server', 'nginx', 'sink', 'dd'],
+
+  /** Not as it starts: see creations. */
+  async warm({ peer, running, size: { warmUp }, files }) {
+    if (!peer.speaks.has('file')) await send(peer.speaks, running, await files.random(warmUp), warmUp)
+  },
 
   async measure({ peer, running, size: { bytes }, files }) {
     const seconds = await send(peer.speaks, running, await files.random(bytes), bytes)
