@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/{unit,integration,e2e}/**/*.test.ts'],
     globalSetup: ['test/support/database.ts'],
-    // They end what hangs. A machine that has other work is no fault, so that no test has shorter ones of its own.
+    // They end what hangs. A machine that has other work is no fault: no test has a shorter one of its own.
     testTimeout: 240_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },

@@ -45,7 +45,7 @@ export async function openObjects(
 
 /** The setting to blame, by what the SDK calls the error, or says of it. */
 function subjectOf(error: unknown, bucket: string): string {
-  if (!(error instanceof Error)) return `S3_BUCKET: ${bucket} cannot be used`
+  if (!(error instanceof Error) || isUploadError(error)) return `S3_BUCKET: ${bucket} cannot be used`
   if (error.message === 'Region is missing') return 'S3_REGION: S3 cannot be reached without'
   if (CREDENTIALS.has(error.name)) return 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: S3 does not let us in'
   if (!('$fault' in error)) return 'S3_ENDPOINT: S3 cannot be reached'

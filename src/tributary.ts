@@ -157,13 +157,18 @@ export async function listen(
 async function drain(server: UploadServer, app: App, log: Logger, hurry: AbortSignal): Promise<void> {
   const closed = server.drain()
   const cut = (why: string) => {
-    if (server.running > 0) log.info({ running: server.running, why }, 'cutting what still runs')
+    clearTimeout(timer)
+    log.info({ running: server.running, why }, 'cutting what still runs')
     server.closeAllConnections()
   }
-  const hurried = () => cut('asked a second time')
+  const hurried = () => cut('told to hurry')
+  const timer = setTimeout(() => cut('it took too long'), DOWNLOADS_MS)
   hurry.addEventListener('abort', hurried, { once: true })
   if (hurry.aborted) hurried()
-  const timer = setTimeout(() => cut('it took too long'), DOWNLOADS_MS)
-  await Promise.all([app.drain(), closed])
-  clearTimeout(timer)
+  try {
+    await Promise.all([app.drain(), closed])
+  } finally {
+    clearTimeout(timer)
+    hurry.removeEventListener('abort', hurried)
+  }
 }

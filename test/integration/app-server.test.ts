@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type App, createApp } from '../../src/app.js'
 import { CONNECTION_LIMITS, type ConnectionLimits, UploadServer } from '../../src/http/server.js'
@@ -344,7 +345,10 @@ describe('a drain', () => {
     await client.say('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
     await client.hear('ok\n')
     const silent = await RawClient.open(port)
-    await Promise.all([server.drain(), client.closed, silent.closed])
+    const drained = server.drain()
+    // Long before the server's own limits would end them.
+    await expect.poll(() => promisify(server.getConnections.bind(server))()).toBe(0)
+    await Promise.all([drained, client.closed, silent.closed])
   })
 
   it('lets a running request end, tells its client that the connection goes, and takes no further one', async () => {

@@ -143,7 +143,7 @@ describe('SIGINT', () => {
     await new Promise((resolve) => setTimeout(resolve, 600))
     const { code } = await server.end('SIGINT')
     expect(code).toBe(0)
-    expect(server.stderr).toMatch(/asked a second time.*cutting what still runs/)
+    expect(server.stderr).toMatch(/told to hurry.*cutting what still runs/)
     expect(server.stderr).not.toContain('it took too long')
   })
 })

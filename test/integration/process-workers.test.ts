@@ -20,8 +20,6 @@ const CLEAN = { code: 0, signal: null }
 /** Longer than StopSignals takes two signals for one wish. */
 const ANOTHER_WISH_MS = 600
 
-/** "Within a few seconds": what an orphan takes at most, and a slow machine. */
-
 function withWorkers(workers: number, env: TributaryOptions['env'] = {}): { env: Record<string, string> } {
   return { env: { ...env, WORKERS: String(workers) } }
 }
@@ -199,7 +197,7 @@ describe('a signal to stop', () => {
     await sleep(ANOTHER_WISH_MS)
     process.kill(group, 'SIGINT')
     expect(await server.exited).toEqual(CLEAN)
-    expect(server.stderr).toMatch(/asked a second time.*cutting what still runs/)
+    expect(server.stderr).toMatch(/told to hurry.*cutting what still runs/)
     expect(server.stderr).not.toContain('it took too long')
     await nothingIsLeft(workers, server)
   })

@@ -49,6 +49,7 @@ function failureAround(module: TestModule): string[] {
   return error === undefined ? [] : [`${module.relativeModuleId} — ${firstLine(error)}`]
 }
 
-function firstLine(error: { readonly message: string } | undefined): string {
-  return error?.message.split('\n', 1)[0] ?? 'no error given'
+/** What is thrown may be anything. */
+function firstLine(error: { readonly message?: string } | undefined): string {
+  return error?.message?.split('\n', 1)[0] || 'no message given'
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { UploadError } from '../../src/upload/errors.js'
 import { Batch } from '../../stores/postgres/batch.js'
 import { Gate } from '../support/gate.js'
+import { holdTimers } from '../support/hold-timers.js'
 
 /** Says each number twice; keeps what it was asked, and waits for `gate` where there is one. */
 function doubling(gate?: Gate) {
@@ -43,6 +44,7 @@ describe('a batch', () => {
   })
 
   test('gathers while a statement is under way', async () => {
+    holdTimers()
     const gate = new Gate()
     const { batch, statements } = doubling(gate)
     const answers: Promise<number>[] = []
@@ -58,6 +60,7 @@ describe('a batch', () => {
   })
 
   test('of callers who come again and again, half are under way and half are not', async () => {
+    holdTimers()
     const sizes: number[] = []
     const batch = new Batch<number, number>(async (items) => {
       sizes.push(items.length)

@@ -2,23 +2,16 @@ import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Held, Intake } from '../../stores/disk/intake.js'
 import { sizeOf } from '../../stores/source/size-of.js'
+import { holdTimers } from '../support/hold-timers.js'
 
 const MIB = 1024 * 1024
 
 function intakeOf(held: Held): { source: PassThrough; intake: Intake } {
   const source = new PassThrough({ highWaterMark: 64 * MIB })
   return { source, intake: new Intake(source, { limit: 1024 * MIB }, held) }
-}
-
-/** No moment passes until the test says so. */
-function holdTimers(): void {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  onTestFinished(() => {
-    vi.useRealTimers()
-  })
 }
 
 /** Whether `promise` has settled by the end of this turn of the event loop. */
