@@ -33,14 +33,19 @@ export async function openObjects(
     waitingBytes: Math.max(LEAST_WAITING, Math.floor(MOST_WAITING / processes)),
     ledger: new PostgresSegments(database),
   })
-  await starting(null, () => store.open()).catch((error: unknown) => {
-    // The database says for itself what it lacks. What the storage's error says to clients tells nothing to whoever starts it.
-    const failed = error instanceof Error ? error.cause : null
-    if (!isUploadError(failed) || failed.code === 'registry_unavailable') throw error
-    const cause = failed.cause ?? failed
-    throw blaming(subjectOf(cause, bucket), cause)
-  })
+  await starting(null, () =>
+    store.open().catch((error: unknown) => {
+      throw forWhoeverStarts(error, bucket)
+    }),
+  )
   return store
+}
+
+/** The database says for itself what it lacks; what the storage says to clients tells nothing here, but its cause does. */
+function forWhoeverStarts(error: unknown, bucket: string): unknown {
+  if (!isUploadError(error) || error.code === 'registry_unavailable') return error
+  const cause = error.cause ?? error
+  return blaming(subjectOf(cause, bucket), cause)
 }
 
 /** The setting to blame, by what the SDK calls the error, or says of it. */

@@ -117,6 +117,8 @@ test('connections to the database that die without a word are given up', async (
   expect((await head(at(other.endpoint, held))).headers['upload-offset']).toBe(String(50 * KIB))
   const took = performance.now() - began
   console.log(`hand-over after the silence: ${took.toFixed(0)} ms`)
+  const alive = 'select count(*) from $s.nodes where lease_until > clock_timestamp()'
+  await expect.poll(() => group.count(alive)).toBe(2)
 })
 
 /** What HEAD says in the end; 423 means that it is to be asked again. */
