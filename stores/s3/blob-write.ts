@@ -128,8 +128,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
 
   async #sendPart(): Promise<void> {
     const segment = this.#current()
-    // A segment that begins now may have larger parts than the one before.
-    if (this.#gathered.length <= this.#partBytes) return
+    // A segment that begins now may have larger parts than the one before: then what was enough to pause the source is not any more.
+    if (this.#gathered.length <= this.#partBytes) return this.#tap.resume()
     const { body, sent } = this.#take(this.#partBytes)
     if (segment.hasRoom) await segment.send(body, sent)
     else await this.#end(segment, body, sent)

@@ -3,6 +3,7 @@ import { assembleContract } from './byte-store/assemble.js'
 import { durableByPartsContract, durableContract } from './byte-store/durable.js'
 import { Fixture, type StoreUnderTest } from './byte-store/fixture.js'
 import { isLostContract } from './byte-store/is-lost.js'
+import { noneStandsStillContract } from './byte-store/none-stands-still.js'
 import { readContract } from './byte-store/read.js'
 import { removeContract } from './byte-store/remove.js'
 import { sideBySideContract } from './byte-store/side-by-side.js'
@@ -38,6 +39,7 @@ export function byteStoreContract(
     isLostContract(bytes)
     assembleContract(bytes)
     if (abilities.anyPosition) sideBySideContract(bytes)
+    noneStandsStillContract(bytes)
 
     test('a working store checks out', async () => {
       await expect(bytes.store.check()).resolves.toBeUndefined()

@@ -2,8 +2,17 @@ import { DeleteObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Blob } from '../../src/upload/blob.js'
 import type { OpenPostgres } from '../../stores/postgres/open.js'
+import type { S3ByteStoreOptions } from '../../stores/s3/byte-store.js'
 import { s3Client } from '../../stores/s3/client.js'
-import { Fixture, type StoreUnderTest } from '../contract/byte-store/fixture.js'
+import {
+  Fixture,
+  MIB,
+  NO_LIMIT,
+  newBlob,
+  nextTurn,
+  type StoreUnderTest,
+} from '../contract/byte-store/fixture.js'
+import { noneStandsStillContract } from '../contract/byte-store/none-stands-still.js'
 import { sideBySideContract } from '../contract/byte-store/side-by-side.js'
 import { writeContract } from '../contract/byte-store/write.js'
 import { writeEndsEarlyContract } from '../contract/byte-store/write-ends-early.js'
@@ -11,6 +20,7 @@ import { byteStoreContract } from '../contract/byte-store.js'
 import { type TestSchema, testSchema } from '../support/postgres.js'
 import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
+import { HandSource, pattern } from '../support/sources.js'
 
 let server: S3Server
 let schema: TestSchema
@@ -34,7 +44,7 @@ afterAll(async () => {
 
 const lack = await lackOfS3()
 
-if (lack === null) byteStoreContract('S3ByteStore', make, { anyPosition: true, byteByByte: false })
+if (lack === null) byteStoreContract('S3ByteStore', () => make(), { anyPosition: true, byteByByte: false })
 else withS3rver(lack)
 
 /** What it can do. */
@@ -50,15 +60,39 @@ function withS3rver(reason: string): void {
   })
 }
 
+describe('memory for parts of more than one size', () => {
+  const bytes = new Fixture(() => make({ waitingBytes: 24 * MIB }))
+  beforeEach(() => bytes.begin())
+  afterEach(() => bytes.end())
+
+  noneStandsStillContract(bytes)
+
+  test('a write that had gathered a part goes on when others left, as its parts may be larger now', async () => {
+    const options = { limit: NO_LIMIT, fresh: true }
+    const [leaving, staying] = [new HandSource(), new HandSource()]
+    const left = bytes.store.write(newBlob(), 0, leaving, options)
+    const stays = bytes.store.write(newBlob(), 0, staying, options)
+    leaving.end()
+    await left.done
+    // More than one of the parts of 6 MiB that two make, less than one of 12.
+    for (let count = 0; count < 10; count++) {
+      staying.push(pattern(MIB))
+      await nextTurn()
+    }
+    staying.end()
+    expect(await stays.done).toEqual({ stored: 10 * MIB, ended: 'end' })
+  })
+})
+
 test('the S3 server is one there is', () => {
   console.log(`S3 server of the tests: ${server.name}`)
   expect(server.endpoint).toMatch(/^https?:/)
 })
 
-async function make(): Promise<StoreUnderTest> {
+async function make(options: Partial<S3ByteStoreOptions> = {}): Promise<StoreUnderTest> {
   let epoch = 1
   const prefix = `c-${Math.random().toString(36).slice(2)}/`
-  const store = await openS3Store(server, postgres, { epoch: () => epoch, prefix })
+  const store = await openS3Store(server, postgres, { epoch: () => epoch, prefix, ...options })
   return {
     store,
     lose: (blob) => lose(prefix, blob),

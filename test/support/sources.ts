@@ -46,6 +46,29 @@ export class PatternSource extends Readable {
   }
 }
 
+/** Yields `bytes` in pieces, each as large and after as many ms as `pace` says. */
+export class PacedSource extends Readable {
+  readonly #pace: () => { readonly bytes: number; readonly ms: number }
+  #rest: Buffer
+
+  constructor(bytes: Buffer, pace: () => { readonly bytes: number; readonly ms: number }) {
+    super()
+    this.#rest = bytes
+    this.#pace = pace
+  }
+
+  override _read(): void {
+    const { bytes, ms } = this.#pace()
+    setTimeout(() => this.#yield(1 + Math.floor(bytes)), ms)
+  }
+
+  #yield(bytes: number): void {
+    const piece = this.#rest.subarray(0, bytes)
+    this.#rest = this.#rest.subarray(bytes)
+    this.push(piece.length === 0 ? null : piece)
+  }
+}
+
 export async function collect(source: Readable): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of source) chunks.push(Buffer.from(chunk))
