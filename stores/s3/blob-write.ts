@@ -113,13 +113,24 @@ export class S3BlobWrite implements BlobWrite, Gathering {
       if (this.#gathered.length > this.#partBytes) await this.#sendPart()
       else if (this.#tap.ended !== null) return this.#endSegment()
       else if (this.#relieved) await this.#endSegment()
-      if (this.#failure !== null) throw this.#failure
+      const failure = this.#failed
+      if (failure !== null) throw failure
     }
+  }
+
+  /** Why it cannot go on, though bytes may come. */
+  get #failed(): Error | null {
+    return this.#failure ?? this.#segment?.failure ?? null
+  }
+
+  get #mayWait(): boolean {
+    const isShort = this.#gathered.length <= this.#partBytes
+    return isShort && this.#tap.ended === null && !this.#relieved && this.#failed === null
   }
 
   /** Resolves when a part is full and not the last, or when no more bytes are to be waited for. */
   async #enough(): Promise<void> {
-    while (this.#gathered.length <= this.#partBytes && this.#tap.ended === null && !this.#relieved) {
+    while (this.#mayWait) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -189,6 +200,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     const sent = () => {
       done()
       this.#room.waiting.sent(body.length)
+      // It may have failed, which a client that pauses is not to hold up.
+      this.#awake()
     }
     return { body, sent }
   }

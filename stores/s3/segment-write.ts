@@ -55,6 +55,11 @@ export class SegmentWrite {
     return this.#stored
   }
 
+  /** Why a part that was sent is not safe. */
+  get failure(): Error | null {
+    return this.#failure
+  }
+
   /** Whether it can take another part besides a last one. */
   get hasRoom(): boolean {
     return this.#parts + 1 < this.#room.maxParts

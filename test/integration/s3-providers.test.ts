@@ -20,7 +20,7 @@ import {
 } from '../support/s3-quirks.js'
 import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
-import { collect, pattern } from '../support/sources.js'
+import { collect, HandSource, pattern } from '../support/sources.js'
 
 const MIB = 1024 * 1024
 
@@ -122,6 +122,23 @@ test('bytes of a request that failed are known for it, so that their memory is n
     for (const uploadId of [checked, other]) await bucket.abort(key, uploadId)
     await bucket.remove(key)
     client.destroy()
+    await proxy.stop()
+  }
+})
+
+test('a part that is refused ends the write, though its client pauses', async () => {
+  const proxy = await S3Proxy.start(server.endpoint)
+  const store = await openS3Store({ ...server, endpoint: proxy.endpoint }, postgres)
+  proxy.quirks = [
+    ({ operation }) => (operation === 'UploadPart' ? { status: 403, code: 'AccessDenied' } : undefined),
+  ]
+  const source = new HandSource()
+  try {
+    const write = store.write(newBlob(), 0, source, { limit: 24 * MIB, fresh: true })
+    source.push(pattern(6 * MIB))
+    expect(await write.done).toMatchObject({ stored: 0, ended: 'failed', error: { code: 'storage_failed' } })
+  } finally {
+    store.close()
     await proxy.stop()
   }
 })

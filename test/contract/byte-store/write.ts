@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { Gate } from '../../support/gate.js'
-import { collect, HandSource, PatternSource } from '../../support/sources.js'
-import { comesToRest, type Fixture, MIB, newBlob } from './fixture.js'
+import { collect, HandSource, PatternSource, pattern } from '../../support/sources.js'
+import { comesToRest, type Fixture, MIB, NO_LIMIT, newBlob } from './fixture.js'
 
 /** `leftovers`: why bytes that were never recorded cannot be written over, where they cannot. */
 export function writeContract(at: Fixture, leftovers: string | null = null): void {
@@ -149,6 +149,15 @@ export function writeContract(at: Fixture, leftovers: string | null = null): voi
         ended: 'failed',
         error,
       })
+    })
+
+    test('fails with what onStored rejects with, though no more bytes come', async () => {
+      const error = new Error('the row is gone')
+      const source = new HandSource()
+      const onStored = () => Promise.reject(error)
+      const write = at.store.write(newBlob(), 0, source, { limit: NO_LIMIT, fresh: true, onStored })
+      source.push(pattern(6 * MIB))
+      expect(await write.done).toMatchObject({ ended: 'failed', error })
     })
 
     test('fails with blob_gone when the blob is not there and not to be made', async () => {
