@@ -104,7 +104,7 @@ for (const [method, missing] of [
       const adopter = await startEmbeddedPostgres({ directory }, conditions)
       expect(adopter.pid).toBe(again.pid)
       await adopter.stop()
-      expect(await isAlive(again.pid)).toBe(false)
+      await expect.poll(() => isAlive(again.pid)).toBe(false)
     },
   )
 }
@@ -185,7 +185,7 @@ testUnless(noNamespaces ?? noCapabilities, 'root in a container changes to setpr
   const adopter = new EmbeddedChild({ dist, directory, through })
   expect((await adopter.started()).pid).toBe(pid)
   await adopter.stop()
-  expect(await isAlive(pid)).toBe(false)
+  await expect.poll(() => isAlive(pid)).toBe(false)
 })
 
 testUnless(noNode, 'a normal user runs it, without a home, and root may use that data', async () => {

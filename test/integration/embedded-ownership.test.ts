@@ -164,7 +164,7 @@ test('a lost lock is taken again while the database lives', async () => {
 
   await expect(startEmbeddedPostgres({ directory })).rejects.toThrow(`in use by pid ${process.pid};`)
   await postgres.stop()
-  expect(await isAlive(postgres.pid)).toBe(false)
+  await expect.poll(() => isAlive(postgres.pid)).toBe(false)
 })
 
 test('a server that lost its lock to another is told, and leaves the database to that one', async () => {

@@ -163,8 +163,9 @@ test('a postmaster that hangs is ended all the same', async () => {
   process.kill(pid, 'SIGSTOP')
   const binaries = { postgres: '', initdb: '', pg_ctl: '' }
   await endPostmaster(postgres.pid, join(directory, 'postgres'), binaries, 200)
-  expect(await isAlive(postgres.pid)).toBe(false)
-  expect(await isAlive(pid)).toBe(false)
+  // An end is seen by the command line going away, which is a moment before the pid does.
+  await expect.poll(() => isAlive(postgres.pid)).toBe(false)
+  await expect.poll(() => isAlive(pid)).toBe(false)
   await postgres.stop()
 })
 
@@ -173,7 +174,6 @@ test('a postmaster whose data directory was deleted is ended all the same', asyn
   const postgres = await startEmbeddedPostgres({ directory })
   await rm(join(directory, 'postgres'), { recursive: true })
   await postgres.stop()
-  // Its end is seen by its command line going away, which is a moment before its pid does.
   await expect.poll(() => isAlive(postgres.pid)).toBe(false)
 })
 

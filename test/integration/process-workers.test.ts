@@ -34,7 +34,7 @@ function servers(server: Tributary): ReadonlySet<unknown> {
 }
 
 async function nothingIsLeft(pids: readonly number[], server: Tributary): Promise<void> {
-  for (const pid of pids) expect(await isAlive(pid), `worker ${pid}`).toBe(false)
+  for (const pid of pids) await expect.poll(() => isAlive(pid), { message: `worker ${pid}` }).toBe(false)
   expect(existsSync(join(server.dataDir, 'postgres', 'postmaster.pid'))).toBe(false)
 }
 
