@@ -86,7 +86,10 @@ export interface Tributary {
   listen(): Promise<string>
   /** Resolves when the embedded database is gone for good: then nothing works any more. */
   readonly lost: Promise<Error>
-  /** Ends running uploads at a recorded offset, then everything that was opened. */
+  /**
+   * Ends running uploads at a recorded offset, then everything that was opened. Downloads have 5 s to end where `listen` opened the
+   * port, else 10 s.
+   */
   close(): Promise<void>
 }
 
@@ -107,6 +110,8 @@ export async function openTributary(options: TributaryOptions = {}): Promise<Tri
     const assembled = await assembleServer({ config, log, stop: never, teardown }, overrides)
     if (assembled === null) throw new Error('The start was given up.')
     const { app, engine, lost } = assembled
+    teardown.add('the requests under way', HTTP_MS, () => app.drain())
+    let closing: Promise<unknown> | null = null
     return {
       ...{ koa: app.koa, listener: app.listener, checkContinue: app.checkContinue },
       ...{ engine, events: engine.events, lost },
@@ -115,8 +120,8 @@ export async function openTributary(options: TributaryOptions = {}): Promise<Tri
         return opened.address
       },
       close: async () => {
-        await app.drain()
-        await teardown.run()
+        closing ??= teardown.run()
+        await closing
       },
     }
   } catch (error) {

@@ -7,7 +7,10 @@ const GATHER_MS = 100
  * workers share one.
  */
 const MOST_BYTES = 4096
-/** A reader that does not keep up is waited for, so many ms in all; then lines are lost, as nobody may wait for a log for ever. */
+/**
+ * A reader that does not keep up is waited for, so many ms until it takes something again; then lines are lost, as nobody may wait for a
+ * log for ever.
+ */
 const PATIENCE_MS = 2_000
 const PAUSE_MS = 10
 
@@ -22,6 +25,7 @@ export class GatheredLines {
   #bytes = 0
   #timer: NodeJS.Timeout | null = null
   #isClosed = false
+  #patience = PATIENCE_MS
 
   constructor(fd: number, write = writeSync) {
     this.#fd = fd
@@ -44,15 +48,18 @@ export class GatheredLines {
     this.#timer = null
     const lines = Buffer.concat(this.#lines.splice(0))
     this.#bytes = 0
-    const deadline = performance.now() + PATIENCE_MS
+    const deadline = performance.now() + this.#patience
     for (let written = 0; written < lines.length && !this.#isClosed; ) {
       try {
         written += this.#write(this.#fd, lines, written)
+        this.#patience = PATIENCE_MS
       } catch (error) {
         const code = error instanceof Error && 'code' in error ? error.code : undefined
         // Nobody reads it any more, nor will.
         this.#isClosed = code === 'EPIPE' || code === 'EBADF'
-        if (code !== 'EAGAIN' || performance.now() >= deadline) return
+        if (code !== 'EAGAIN') return
+        this.#patience = Math.max(0, deadline - performance.now())
+        if (this.#patience === 0) return
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
       }
     }

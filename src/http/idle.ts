@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { onArrival } from './arrival.js'
 
@@ -5,15 +6,16 @@ import { onArrival } from './arrival.js'
 const LOOKS = 4
 
 /**
- * Calls `onIdle` once nothing has come for `limit` ms although somebody waits for it; a stream its own reader does
- * not empty, because the disk is slow, is not idle. Returns how to stop watching.
+ * Calls `onIdle` once nothing of a body has come for `limit` ms although somebody waits for it: not of one that has come whole, nor
+ * while its own reader does not empty it, because the disk is slow. Returns how to stop watching.
  */
-export function watchIdle(source: Readable, limit: number, onIdle: () => void): () => void {
+export function watchIdle(source: IncomingMessage, limit: number, onIdle: () => void): () => void {
   let last = performance.now()
   const stopCounting = onArrival(source, () => {
     last = performance.now()
   })
   const timer = setInterval(() => {
+    if (source.complete) return stop()
     const now = performance.now()
     if (isHeldBack(source)) last = now
     if (now - last < limit) return

@@ -4,6 +4,7 @@ import { onFirstRead } from './arrival.js'
 import { hasBody } from './has-body.js'
 import { watchIdle } from './idle.js'
 import { type InFlight, idle, type Passage } from './in-flight.js'
+import { endWithConnection } from './queued-answers.js'
 import type { Reply } from './reply.js'
 import { sendReply } from './send-reply.js'
 
@@ -32,6 +33,7 @@ export async function serve(
   request.on('error', left)
   response.on('error', left)
   const stopWatching = watch(counter, request, passage)
+  const stopWaiting = endWithConnection(response)
   try {
     const reply = await answer(passage)
     stopWatching()
@@ -42,6 +44,7 @@ export async function serve(
     response.destroy()
   } finally {
     stopWatching()
+    stopWaiting()
     passage.end()
   }
 }

@@ -1,4 +1,4 @@
-import { beginsWithBytes } from '../http/begins-with-bytes.js'
+import { beginsWithBytes } from '../upload/begins-with-bytes.js'
 import { UploadError } from '../upload/errors.js'
 import type { Exchange, RequestBody } from './exchange.js'
 import { announcedBytes } from './integers.js'

@@ -38,16 +38,20 @@ function webStream(body: Readable): ReadableStream {
 /** Bytes of a stream whose owner keeps it: a reader that leaves only stops reading. */
 export function lentToWeb(source: Readable): ReadableStream<Uint8Array> {
   const chunks = source.iterator({ destroyOnReturn: false })
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await chunks.next()
-      if (done) controller.close()
-      else controller.enqueue(value)
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      async cancel() {
+        await chunks.return?.()
+      },
     },
-    async cancel() {
-      await chunks.return?.()
-    },
-  })
+    // Nothing is read before it is asked for: a read under way would keep whoever answers from dropping what nobody wanted.
+    { highWaterMark: 0 },
+  )
 }
 
 /** A web Response as a reply; `Set-Cookie` keeps its lines. */

@@ -15,6 +15,12 @@ const PATIENCE_MS = 30_000
 /** How long another node's assembly is waited for, in ms, before its bytes are copied a second time. */
 const ASSEMBLY_MS = 10 * 60_000
 
+/**
+ * How long a database that is away is waited for to give a turn back, in ms: a lease and a little. Away for longer, it
+ * takes the turn from this node by itself, and whoever asked for the file waits for this.
+ */
+const LEAVING_MS = 5_000
+
 /** So often is a file whose blobs moved under the copy begun anew, before that counts as a failure. */
 const MOVES = 5
 
@@ -46,9 +52,12 @@ export class Publishing {
   async leave(id: UploadId): Promise<void> {
     const { registry, log } = this.#engine()
     try {
-      await registry.leavePublication(id)
+      await patiently(() => registry.leavePublication(id), LEAVING_MS)
     } catch (error) {
-      log.warn({ err: error, upload: id }, 'publishing goes on when this node is gone')
+      log.warn(
+        { err: error, upload: id },
+        'a turn to publish could not be given back; a later sweep goes on with it',
+      )
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { assembleInline } from './assemble.js'
+import { beginsWithBytes } from './begins-with-bytes.js'
 import { type BodyDigest, bodyDigest, storedDigest } from './body-digest.js'
 import { createHasher, type Digest, digestsEqual } from './digest.js'
 import { dropForgotten } from './drop-forgotten.js'
@@ -113,12 +114,9 @@ async function addNothing(engine: Engine, request: ReceiveRequest): Promise<Rece
 
 /** Whether another byte comes before the end. The source is left alive: the answer goes out over the same socket. */
 async function bringsBytes({ source, signal }: ReceiveRequest): Promise<boolean> {
+  const begins = await beginsWithBytes(source, signal)
   signal.throwIfAborted()
-  const stopped = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-  const first = await Promise.race([source.iterator({ destroyOnReturn: false }).next(), stopped])
-  return first.done !== true
+  return begins
 }
 
 /** The most bytes this request may add. A request that announces more is refused before a byte is read. */

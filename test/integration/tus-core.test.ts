@@ -64,6 +64,22 @@ describe('an upload', () => {
     expect((await empty.answer).status).toBe(204)
   })
 
+  test('reads on when it has refused more at its end, so that who still sends hears of it', async () => {
+    const upload = await create(stage.endpoint, 3)
+    await patch(upload, 0, Buffer.from('abc'))
+    const client = await RawClient.open(stage.port)
+    await client.say(
+      `PATCH ${new URL(upload).pathname} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 3\r\n` +
+        `Content-Type: ${OFFSET_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    )
+    const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(64 * 1024), Buffer.from('\r\n')])
+    for (let count = 0; count < 400; count++) await client.say(chunk)
+    await client.say('0\r\n\r\n')
+    expect(await client.status()).toBe(413)
+    await client.closed
+    expect(client.error).toBe(null)
+  })
+
   test('refuses a wrong offset with 409 and names the right one', async () => {
     const upload = await create(stage.endpoint, 6)
     await patch(upload, 0, Buffer.from('abc'))

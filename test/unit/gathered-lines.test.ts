@@ -44,6 +44,28 @@ describe('lines that are gathered', () => {
     expect(performance.now() - began).toBeGreaterThan(1_000)
   })
 
+  test('are waited for once, not line by line, until something was taken', () => {
+    let calls = 0
+    let isStuck = true
+    const lines = new GatheredLines(2, ((_: number, bytes: Buffer) => {
+      calls += 1
+      if (isStuck) failing('EAGAIN')()
+      return bytes.length
+    }) as never)
+    const warn = () => {
+      calls = 0
+      lines.write('a warning\n')
+      lines.flush()
+      return calls
+    }
+    expect(warn()).toBeGreaterThan(10)
+    expect(warn()).toBe(1)
+    isStuck = false
+    warn()
+    isStuck = true
+    expect(warn()).toBeGreaterThan(10)
+  })
+
   test('go on where the operating system took some of them', () => {
     let taken = ''
     const lines = new GatheredLines(2, ((_: number, bytes: Buffer, from: number) => {

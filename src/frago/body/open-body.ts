@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
-import { beginsWithBytes } from '../../http/begins-with-bytes.js'
 import { RequestError } from '../../http/errors.js'
 import { essenceOf } from '../../http/media-type.js'
+import { beginsWithBytes } from '../../upload/begins-with-bytes.js'
 import type { Exchange } from '../exchange.js'
 
 export type BodyKind = 'json' | 'form' | 'multipart'
