@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { Gate } from '../../support/gate.js'
-import { collect, HandSource, PatternSource, pattern } from '../../support/sources.js'
+import { collect, HandSource, PatternSource } from '../../support/sources.js'
 import { comesToRest, type Fixture, MIB, NO_LIMIT, newBlob } from './fixture.js'
 
 /** `leftovers`: why bytes that were never recorded cannot be written over, where they cannot. */
@@ -156,7 +156,8 @@ export function writeContract(at: Fixture, leftovers: string | null = null): voi
       const source = new HandSource()
       const onStored = () => Promise.reject(error)
       const write = at.store.write(newBlob(), 0, source, { limit: NO_LIMIT, fresh: true, onStored })
-      source.push(pattern(6 * MIB))
+      // More than any store gathers before it stores something.
+      source.push(Buffer.alloc(24 * MIB))
       expect(await write.done).toMatchObject({ ended: 'failed', error })
     })
 
