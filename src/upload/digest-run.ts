@@ -231,7 +231,7 @@ export class DigestRun {
     try {
       await patiently(() => this.#parts.registry.leaveDigest(this.id, token))
     } catch (error) {
-      // Whoever waits that long in vain lost the lease, too: the turn falls to whoever asks.
+      // The registry has forgotten it: it goes back as an orphan's, or with the lease, and falls to whoever asks.
       this.#parts.log.warn({ err: error, upload: this.id }, 'the turn for a digest could not be given back')
     }
   }

@@ -22,7 +22,7 @@ export async function handBack(engine: Engine, claim: Claim): Promise<void> {
   try {
     await patiently(() => engine.registry.release(claim))
   } catch (error) {
-    // Whoever waits that long in vain lost the lease, too: the next writer takes over.
+    // The registry has forgotten it: it goes back as an orphan's, or with the lease, and the next writer takes over.
     engine.log.warn({ err: error, upload: claim.uploadId }, 'a claim could not be handed back')
   }
 }

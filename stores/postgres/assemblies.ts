@@ -59,6 +59,7 @@ export class Assemblies {
     return ours.length > 0
   }
 
+  /** Not forgotten where that fails: it must not be an orphan's while this is tried again. `abandon` ends it then. */
   async finish(assembly: Assembly): Promise<{ upload: Upload; unreferenced: readonly Blob[] } | null> {
     const answer = await this.#database.value<{ upload: UploadRow; unreferenced: Blob[] } | null>(
       'finish_assembly',
@@ -69,18 +70,19 @@ export class Assemblies {
     return answer && { upload: toUpload(answer.upload), unreferenced: answer.unreferenced }
   }
 
+  /** Forgotten first: who abandons it writes no more, and what cannot be given back now is an orphan. */
   async abandon(assembly: Assembly): Promise<void> {
     const { s } = this.#database
+    this.#assembling.delete(assembly.target.id)
     await this.#database.rows(
       'abandon_assembly',
       `update ${s}.assemblies set epoch = null, due_at = clock_timestamp() + interval '30 seconds'
        where upload_id = ? and target = ? and epoch = ?`,
       [assembly.uploadId, assembly.target.id, this.#lease.epoch],
     )
-    this.#assembling.delete(assembly.target.id)
   }
 
-  /** Gives back assemblies of this node that nobody here works on: the answer to their taking was lost. */
+  /** Gives back assemblies of this node that nobody here works on: an answer was lost, or they could not be given back. */
   async dropOrphans(): Promise<void> {
     await this.#database.rows(
       'orphan_assemblies',

@@ -18,7 +18,7 @@ export const ORPHANED = '60 seconds'
  * How long an answer is waited for, in ms. A connection that dies without a word (a network that drops packets, a
  * host that is gone) would be waited at for a quarter of an hour, and a heartbeat with it; knex throws it away.
  */
-const ANSWER_TIMEOUT = 10_000
+export const ANSWER_TIMEOUT = 10_000
 
 const ATTEMPTS = 5
 

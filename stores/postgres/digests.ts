@@ -10,13 +10,19 @@ type TurnAnswer =
   | { readonly outcome: 'ours'; readonly token: number }
   | { readonly outcome: 'elsewhere' }
 
+/**
+ * Who failed to note a digest tries that again, or says nothing more: it has its turn for so long after each failure,
+ * in ms. That is longer than until the next one, with a connection and an answer that are waited for in vain.
+ */
+const TRIED_AGAIN_MS = 30_000
+
 /** Digests of whole contents: what is known, and whose turn it is to work one out. */
 export class Digests {
   readonly #database: Database
   readonly #lease: NodeLease
   readonly #signals: Signals
-  /** Tokens of the turns somebody here has. */
-  readonly #turns = new Set<number>()
+  /** Tokens of the turns somebody here has, each with when it ends by itself, by `performance.now()`. */
+  readonly #turns = new Map<number, number>()
 
   constructor(database: Database, lease: NodeLease, signals: Signals) {
     this.#database = database
@@ -36,13 +42,25 @@ export class Digests {
         [this.#database.channel, id, algorithm, epoch],
       ),
     )
-    if (answer?.outcome === 'ours') this.#turns.add(answer.token)
+    if (answer?.outcome === 'ours') this.#turns.set(answer.token, Number.POSITIVE_INFINITY)
     if (answer?.outcome !== 'known') return answer
     return { outcome: 'known', digest: { algorithm, bytes: Buffer.from(answer.bytes, 'hex') } }
   }
 
-  /** The row goes when the content changes; what is said twice is true twice. */
+  /** Forgotten at once it would be an orphan's between two attempts, and all of the content be hashed again. */
   async note(id: UploadId, token: number, digest: Digest): Promise<boolean> {
+    try {
+      const noted = await this.#note(id, token, digest)
+      this.#turns.delete(token)
+      return noted
+    } catch (error) {
+      this.#turns.set(token, performance.now() + TRIED_AGAIN_MS)
+      throw error
+    }
+  }
+
+  /** The row goes when the content changes; what is said twice is true twice. */
+  async #note(id: UploadId, token: number, digest: Digest): Promise<boolean> {
     const { s, channel } = this.#database
     const noted = await this.#database.rows(
       'note_digest',
@@ -52,12 +70,13 @@ export class Digests {
        select pg_notify(?, 'handed ' || upload_id) from noted`,
       [digest.bytes, id, digest.algorithm, token, digest.bytes, channel],
     )
-    this.#turns.delete(token)
     return noted.length > 0
   }
 
+  /** Forgotten first: who leaves works no more, and what cannot be given back now is an orphan. */
   async leave(id: UploadId, token: number): Promise<void> {
     const { s, channel } = this.#database
+    this.#turns.delete(token)
     await this.#database.rows(
       'leave_digest',
       `with gone as (
@@ -65,13 +84,14 @@ export class Digests {
        select pg_notify(?, 'handed ' || upload_id) from gone`,
       [id, token, channel],
     )
-    this.#turns.delete(token)
   }
 
-  /** Gives back turns of this node that nobody here has: the answer to their taking was lost. */
+  /** Gives back turns of this node that nobody here has: an answer was lost, or they could not be given back. */
   async dropOrphans(): Promise<void> {
     const { s, channel } = this.#database
-    const held = [...this.#turns]
+    const now = performance.now()
+    for (const [token, end] of this.#turns) if (end < now) this.#turns.delete(token)
+    const held = [...this.#turns.keys()]
     const rows = await this.#database.rows<{ token: string | null }>(
       'orphan_digests',
       `with gone as (

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import type { Lock, Locker, RequestRelease } from '@tus/utils'
 import type { Logger } from '../../src/upload/log.js'
 import { patiently } from '../../src/upload/patience.js'
-import { type Database, ORPHANED } from './database.js'
+import type { Database } from './database.js'
+import { HeldLocks } from './held-locks.js'
 import type { NodeLease } from './node-lease.js'
 import type { Signals } from './signals.js'
 
@@ -51,7 +52,7 @@ export class PostgresLocker implements Locker {
   readonly #signals: Signals
   readonly #log: Logger
   readonly #acquireTimeout: number
-  readonly #held = new Map<string, () => void>()
+  readonly #held: HeldLocks
 
   constructor(
     database: Database,
@@ -65,22 +66,17 @@ export class PostgresLocker implements Locker {
     this.#signals = signals
     this.#log = log
     this.#acquireTimeout = options.acquireTimeout ?? 30_000
+    this.#held = new HeldLocks(database, signals)
   }
 
-  /** Ends locks of this node that nobody here has: their answer was lost on its way. */
-  async dropOrphans(): Promise<void> {
-    const { s } = this.#database
-    await this.#database.rows(
-      'orphan_locks',
-      `delete from ${s}.locks where epoch = ? and locked_at < clock_timestamp() - interval '${ORPHANED}'
-         and token <> all(?::bigint[])`,
-      [this.#lease.epoch, [...this.#held.keys()]],
-    )
+  /** Ends locks of this node that nobody here has. */
+  dropOrphans(): Promise<void> {
+    return this.#held.dropOrphans(this.#lease.epoch)
   }
 
   /** The lease was lost, and every lock with it: whoever has one is to stop, as others may have it by now. */
   lostAll(): void {
-    for (const stop of this.#held.values()) stop()
+    this.#held.stopAll()
   }
 
   newLock(id: string): Lock {
@@ -98,7 +94,6 @@ export class PostgresLocker implements Locker {
 
 class PostgresLock implements Lock {
   #token: string | null = null
-  #stop: (() => void)[] = []
 
   constructor(
     private readonly key: string,
@@ -106,8 +101,7 @@ class PostgresLock implements Lock {
     private readonly lease: NodeLease,
     private readonly signals: Signals,
     private readonly log: Logger,
-    /** Tokens of the locks this process has, each with what tells its holder to stop. */
-    private readonly held: Map<string, () => void>,
+    private readonly held: HeldLocks,
     private readonly timeout: number,
   ) {}
 
@@ -126,11 +120,10 @@ class PostgresLock implements Lock {
   }
 
   async unlock(): Promise<void> {
-    for (const stop of this.#stop.splice(0)) stop()
     const token = this.#token
     this.#token = null
     if (token === null) return
-    this.held.delete(token)
+    this.held.drop(token)
     const { s, channel } = this.database
     await patiently(() =>
       this.database.rows(
@@ -204,25 +197,7 @@ class PostgresLock implements Lock {
           this.log.warn({ err: error }, 'the holder of a lock failed when asked to stop'),
         )
     }
-    this.held.set(token, tell)
-    this.#stop.push(this.signals.on(`yield-lock ${token}`, tell))
-    if (this.signals.listening) return
-    const poll = setInterval(() => void this.#isAskedFor().then((asked) => asked && tell()), POLL_MS).unref()
-    this.#stop.push(() => clearInterval(poll))
-  }
-
-  async #isAskedFor(): Promise<boolean> {
-    const { s } = this.database
-    try {
-      const rows = await this.database.rows(
-        'lock_asked',
-        `select from ${s}.locks where key = ? and token = ? and yield_requested_at is not null`,
-        [this.key, this.#token],
-      )
-      return rows.length > 0
-    } catch {
-      return false // the database is away: the next look decides
-    }
+    this.held.hold(token, tell)
   }
 }
 

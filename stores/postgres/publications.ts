@@ -101,8 +101,10 @@ export class Publications {
     return { upload: toUpload(row), first: true }
   }
 
+  /** Forgotten first: who leaves works no more, and what cannot be given back now is an orphan. */
   async leave(id: UploadId): Promise<void> {
     const { s, channel } = this.#database
+    this.#turns.delete(id)
     await this.#database.rows(
       'leave_publication',
       `with left_over as (
@@ -110,7 +112,6 @@ export class Publications {
        select pg_notify(?, 'handed ' || upload_id) from left_over`,
       [id, this.#lease.epoch, channel],
     )
-    this.#turns.delete(id)
   }
 
   /** Those that failed lately come last, so that they keep no other waiting. */
@@ -159,7 +160,7 @@ export class Publications {
     )
   }
 
-  /** Gives back turns of this node that nobody here has: the answer to their taking was lost. */
+  /** Gives back turns of this node that nobody here has: an answer was lost, or they could not be given back. */
   async dropOrphans(): Promise<void> {
     const { s, channel } = this.#database
     await this.#database.rows('orphan_publications', orphansSql(s), [

@@ -2,13 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import type { Logger } from '../../src/upload/log.js'
-import type { Connection, Database } from './database.js'
+import { ANSWER_TIMEOUT, type Connection, type Database } from './database.js'
 
 const RECONNECT_MS = 500
 const PROBE_MS = 1_000
 
 /** How often the listening connection is asked whether it lives, and how long its answer may take, in ms. */
 const PULSE_MS = 5_000
+
+/** How long the end of a connection is waited for, in ms: on a silent network TCP takes a quarter of an hour. */
+const GOODBYE_MS = 1_000
 
 /**
  * What nodes say to each other through NOTIFY. Messages are hints: whoever waits also looks for itself now and then,
@@ -21,6 +24,8 @@ export class Signals {
   readonly #log: Logger
   readonly #heard = new EventEmitter().setMaxListeners(0)
   #client: pg.Client | null = null
+  /** The connection that is being made. */
+  #coming: pg.Client | null = null
   #retry: NodeJS.Timeout | null = null
   #closed = false
   /** Whether messages arrive; false behind a transaction pooler, where LISTEN reaches nobody. */
@@ -52,6 +57,7 @@ export class Signals {
   async close(): Promise<void> {
     this.#closed = true
     if (this.#retry) clearTimeout(this.#retry)
+    this.#coming?.connection.stream.destroy(new Error('closed'))
     await this.#hangUp()
   }
 
@@ -63,17 +69,22 @@ export class Signals {
       application_name: 'tributary listener',
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
+      query_timeout: ANSWER_TIMEOUT,
     })
     client.on('error', (error) => this.#lost(client, error))
     client.on('end', () => this.#lost(client, null))
     client.on('notification', ({ payload }) => this.#hear(payload ?? ''))
+    this.#coming = client
     try {
       await client.connect()
       await client.query(`listen "${this.#database.channel.replaceAll('"', '""')}"`)
+      if (this.#closed) throw new Error('closed')
     } catch (error) {
       // A standby takes connections and refuses to listen: each attempt would leave one behind.
-      await client.end().catch(() => undefined)
+      await this.#end(client)
       throw error
+    } finally {
+      this.#coming = null
     }
     this.#client = client
     this.#feelPulse(client)
@@ -144,8 +155,17 @@ export class Signals {
   async #hangUp(): Promise<void> {
     const client = this.#client
     this.#client = null
-    await client
-      ?.end()
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'the listener had ended already'))
+    if (client !== null) await this.#end(client)
+  }
+
+  async #end(client: pg.Client): Promise<void> {
+    const late = setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS)
+    try {
+      await client.end()
+    } catch (error) {
+      this.#log.debug({ err: error }, 'the listener had ended already')
+    } finally {
+      clearTimeout(late)
+    }
   }
 }
