@@ -13,7 +13,7 @@ import type { Gathering } from './waiting-bytes.js'
 
 /**
  * For so long a write that is to end waits for a provider that does not answer, in ms. Somebody wants to go on with the upload, on another node
- * maybe, or this one is to stop.
+ * maybe, or this one is to stop; or it failed, and its client waits to hear of it.
  */
 const PATIENCE_MS = 3_000
 
@@ -40,7 +40,10 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   #before = 0
   #stored = 0
   readonly #gathered: Gathered
+  /** Bytes that are taken from the gathered ones, and held until they are sent. */
+  #sending = 0
   #relieved = false
+  /** While it waits for bytes. */
   #wake: (() => void) | null = null
   #reporting: Promise<void> = Promise.resolve()
   #failure: Error | null = null
@@ -70,7 +73,8 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   get waiting(): number {
-    return this.#gathered.length
+    // Who was asked counts until he begins, so that no other is asked as well.
+    return this.#wake !== null || this.#relieved ? this.#gathered.length : 0
   }
 
   resume(): void {
@@ -91,11 +95,12 @@ export class S3BlobWrite implements BlobWrite, Gathering {
       this.#failure ??= writeError(error)
     }
     const failure = this.#failure ?? this.#tap.error
+    const wasWanted = this.#impatient.signal.aborted
     if (failure !== null) await this.#giveUp()
     this.#room.waiting.leave(this)
     this.#options.signal?.removeEventListener('abort', this.#hurry)
     clearTimeout(this.#timer ?? undefined)
-    if (failure !== null && this.#impatient.signal.aborted) return { stored: this.#stored, ended: 'aborted' }
+    if (failure !== null && wasWanted) return { stored: this.#stored, ended: 'aborted' }
     if (failure !== null) return { stored: this.#stored, ended: 'failed', error: failure }
     return { stored: this.#stored, ended: this.#tap.ended ?? 'end' }
   }
@@ -133,6 +138,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
     while (this.#mayWait) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
+        this.#room.waiting.relieve()
       })
     }
   }
@@ -148,7 +154,6 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   async #endSegment(): Promise<void> {
-    this.#relieved = false
     if (this.#tap.error !== null) return
     const { body, sent } = this.#take(this.#gathered.length)
     await this.#end(this.#current(), body, sent)
@@ -195,11 +200,14 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   /** The first so many gathered bytes. They count as held until `sent`. */
   #take(bytes: number): { body: Bytes; sent: () => void } {
     const { body, done } = this.#gathered.take(bytes)
-    this.#room.waiting.send(body.length)
+    const letGo = this.#room.waiting.send(body.length)
+    this.#sending += body.length
+    this.#relieved = false
     this.#tap.resume()
     const sent = () => {
       done()
-      this.#room.waiting.sent(body.length)
+      this.#sending -= body.length
+      letGo()
       // It may have failed, which a client that pauses is not to hold up.
       this.#awake()
     }
@@ -213,10 +221,14 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   get #isFull(): boolean {
-    return this.#gathered.length > this.#partBytes || this.#room.waiting.isFull
+    const { waiting } = this.#room
+    const held = this.#sending + this.#gathered.length
+    return this.#gathered.length > this.#partBytes || held >= waiting.share || waiting.isFull
   }
 
+  /** What is on its way counts as well, if it is confirmed in time: the client is to hear of the failure. */
   async #giveUp(): Promise<void> {
+    this.#hurry()
     this.#tap.stop()
     const { body, done } = this.#gathered.take(this.#gathered.length)
     done()
@@ -226,7 +238,7 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   }
 
   readonly #hurry = (): void => {
-    this.#timer = setTimeout(() => this.#impatient.abort(), PATIENCE_MS)
+    this.#timer ??= setTimeout(() => this.#impatient.abort(), PATIENCE_MS)
   }
 
   #awake(): void {

@@ -37,6 +37,9 @@ export interface ObjectRange {
   readonly stop: number
 }
 
+/** What a provider holds of a multipart upload, by number. */
+export type HeldParts = ReadonlyMap<number, Confirmed & { readonly bytes: number }>
+
 /** A body whose length is known, but not its bytes: it can be sent once. */
 export interface Flow {
   readonly stream: Readable
@@ -178,19 +181,18 @@ export class S3Bucket {
   }
 
   /** Ends a multipart upload; that there is none is no error. */
-  async abort(key: string, uploadId: string): Promise<void> {
+  async abort(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
     try {
-      await this.#client.send(new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId }))
+      await this.#client.send(
+        new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId }),
+        until(signal),
+      )
     } catch (error) {
       if (!isAbsent(error)) throw error
     }
   }
 
-  /** What the provider holds of a multipart upload, by number. */
-  async parts(
-    key: string,
-    uploadId: string,
-  ): Promise<ReadonlyMap<number, Confirmed & { readonly bytes: number }>> {
+  async parts(key: string, uploadId: string, signal?: AbortSignal): Promise<HeldParts> {
     const found = new Map<number, Confirmed & { readonly bytes: number }>()
     let marker: string | undefined
     do {
@@ -200,6 +202,7 @@ export class S3Bucket {
           UploadId: uploadId,
           ...(marker !== undefined && { PartNumberMarker: marker }),
         }),
+        until(signal),
       )
       for (const part of page.Parts ?? [])
         found.set(part.PartNumber ?? 0, {
@@ -220,9 +223,9 @@ export class S3Bucket {
   }
 
   /** The length of an object; null when it is not there. */
-  async size(key: string): Promise<number | null> {
+  async size(key: string, signal?: AbortSignal): Promise<number | null> {
     try {
-      const { ContentLength } = await this.#client.send(new HeadObjectCommand(this.#at(key)))
+      const { ContentLength } = await this.#client.send(new HeadObjectCommand(this.#at(key)), until(signal))
       return ContentLength ?? null
     } catch (error) {
       if (isAbsent(error)) return null

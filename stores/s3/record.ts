@@ -3,19 +3,19 @@ import { isUploadError } from '../../src/upload/errors.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { NewSegment, Subject } from '../../src/upload/segment.js'
 import type { ObjectHeaders } from './bucket.js'
-import { removeBytes, removeSegments } from './remove.js'
+import { removeBytes, removeCovered } from './remove.js'
 import type { Storeroom } from './storeroom.js'
 
 /** The row of what was just put or begun; and what it covers, which was never part of an upload, goes. */
-export async function record(room: Storeroom, segment: NewSegment): Promise<void> {
+export async function record(room: Storeroom, segment: NewSegment, signal?: AbortSignal): Promise<void> {
   const covered = await patiently(() => room.ledger.add(segment)).catch(async (error: unknown) => {
-    // Without a row nobody would find it again: the epoch it was put under may have been swept before.
+    // Without a row nobody would find it again: the epoch it was put under may have been swept before. With that, its claims are gone, so that
+    // nobody waits for the upload meanwhile.
     if (isUploadError(error) && error.code === 'claim_lost')
       await removeBytes(room, segment).catch(() => undefined)
     throw error
   })
-  // Whatever stays goes with its blob.
-  await removeSegments(room, covered).catch(() => undefined)
+  await removeCovered(room, covered, signal)
 }
 
 /** What an object of a blob says of itself. `subject`: of what upload it is, where that is known before any row. */

@@ -16,6 +16,28 @@ export async function removeSegments(room: Storeroom, segments: readonly Segment
   await patiently(() => room.ledger.forget(segments.map(({ id }) => id)))
 }
 
+/**
+ * Removes what a younger segment covers. Nothing depends on it, and whatever stays goes with its blob; so it is waited for until `signal`
+ * aborts only, and may go on after that.
+ */
+export async function removeCovered(
+  room: Storeroom,
+  covered: readonly Segment[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const removed = removeSegments(room, covered).catch(() => undefined)
+  if (signal === undefined) return removed
+  await new Promise<void>((resolve) => {
+    const stop = () => {
+      signal.removeEventListener('abort', stop)
+      resolve()
+    }
+    signal.addEventListener('abort', stop)
+    if (signal.aborted) stop()
+    void removed.then(stop)
+  })
+}
+
 /** A segment that is not sealed may have become an object without anybody having been told. */
 export async function removeBytes(
   room: Storeroom,

@@ -10,7 +10,7 @@ import { seal } from './seal.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
 /** Parts of one segment that are sent at a time. */
-const LANES = 4
+export const LANES = 4
 
 export interface SegmentTarget {
   readonly blob: Blob
@@ -78,8 +78,7 @@ export class SegmentWrite {
         sent()
       })
     this.#lanes.add(lane)
-    while (this.#lanes.size >= LANES && this.#failure === null) await Promise.race(this.#lanes)
-    if (this.#failure !== null) throw this.#failure
+    await this.#atMost(LANES - 1)
   }
 
   /** Takes the rest, which may be nothing, and makes an object of all. */
@@ -93,9 +92,14 @@ export class SegmentWrite {
       return
     }
     if (rest.length > 0) await this.send(rest, sent)
-    await Promise.all(this.#lanes)
-    if (this.#failure !== null) throw this.#failure
+    await this.#atMost(0)
     await this.#seal()
+  }
+
+  /** Resolves when no more than so many parts are under way. Rejects as soon as one failed, whatever becomes of the others. */
+  async #atMost(lanes: number): Promise<void> {
+    while (this.#lanes.size > lanes && this.#failure === null) await Promise.race(this.#lanes)
+    if (this.#failure !== null) throw this.#failure
   }
 
   /** Ends it after a failure, with what is safe. Never rejects: who cannot make an object of that now leaves it to its first reader. */
@@ -123,7 +127,8 @@ export class SegmentWrite {
     const { bucket } = this.#room
     await bucket.put(this.#key, body, await this.#headers(), this.#target.signal)
     const stop = this.#target.start + body.length
-    await record(this.#room, { ...this.#segment, stop, uploadId: null, partBytes: null })
+    const sealed = { ...this.#segment, stop, uploadId: null, partBytes: null }
+    await record(this.#room, sealed, this.#target.signal)
     this.#stored = body.length
     this.#onStored(this.#stored)
   }
@@ -136,7 +141,8 @@ export class SegmentWrite {
       this.#target.signal,
     )
     this.#segment = { ...this.#segment, uploadId, partBytes: this.#partBytes }
-    await record(this.#room, { ...this.#segment, stop: null, uploadId, partBytes: this.#partBytes })
+    const open = { ...this.#segment, stop: null, uploadId, partBytes: this.#partBytes }
+    await record(this.#room, open, this.#target.signal)
     return uploadId
   }
 

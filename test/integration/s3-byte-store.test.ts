@@ -61,7 +61,7 @@ function withS3rver(reason: string): void {
 }
 
 describe('memory for parts of more than one size', () => {
-  const bytes = new Fixture(() => make({ waitingBytes: 24 * MIB }))
+  const bytes = new Fixture(() => make({ waitingBytes: 40 * MIB }))
   beforeEach(() => bytes.begin())
   afterEach(() => bytes.end())
 
@@ -69,18 +69,18 @@ describe('memory for parts of more than one size', () => {
 
   test('a write that had gathered a part goes on when others left, as its parts may be larger now', async () => {
     const options = { limit: NO_LIMIT, fresh: true }
-    const [leaving, staying] = [new HandSource(), new HandSource()]
-    const left = bytes.store.write(newBlob(), 0, leaving, options)
+    const [leaving, staying] = [[1, 2, 3].map(() => new HandSource()), new HandSource()]
+    const left = leaving.map((source) => bytes.store.write(newBlob(), 0, source, options))
     const stays = bytes.store.write(newBlob(), 0, staying, options)
-    leaving.end()
-    await left.done
-    // More than one of the parts of 6 MiB that two make, less than one of 12.
-    for (let count = 0; count < 10; count++) {
-      staying.push(pattern(MIB))
+    for (const source of leaving) source.end()
+    await Promise.all(left.map(({ done }) => done))
+    // More than one of the parts of 5 MiB that four make, less than one of 6.
+    for (let count = 0; count < 11; count++) {
+      staying.push(pattern(MIB / 2))
       await nextTurn()
     }
     staying.end()
-    expect(await stays.done).toEqual({ stored: 10 * MIB, ended: 'end' })
+    expect(await stays.done).toEqual({ stored: 5.5 * MIB, ended: 'end' })
   })
 })
 
