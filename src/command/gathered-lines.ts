@@ -8,8 +8,8 @@ const GATHER_MS = 100
  */
 const MOST_BYTES = 4096
 /**
- * A reader that does not keep up is waited for, so many ms until it takes something again; then lines are lost, as nobody may wait for a
- * log for ever.
+ * A reader that does not keep up is waited for, so many ms in one call, and in all until it takes something again; then lines are lost, as
+ * nobody may wait for a log for ever.
  */
 const PATIENCE_MS = 2_000
 const PAUSE_MS = 10

@@ -33,7 +33,7 @@ export async function serve(
   request.on('error', left)
   response.on('error', left)
   const stopWatching = watch(counter, request, passage)
-  const stopWaiting = endWithConnection(response)
+  const stopWaiting = endWithConnection(request, response)
   try {
     const reply = await answer(passage)
     stopWatching()

@@ -24,7 +24,7 @@ export interface BlobTarget {
 
 /**
  * One write into one blob: what the source yields is gathered into parts, which become one segment, or several where a multipart upload
- * has no room for more parts or the memory none for what was gathered. Whatever ends it, what arrived is stored, and nothing is
+ * has no room for more parts or the memory none for what was gathered. Whatever ends it, what arrived is stored, and no bytes are
  * sent any more when it is done.
  */
 export class S3BlobWrite implements BlobWrite, Gathering {
@@ -115,11 +115,11 @@ export class S3BlobWrite implements BlobWrite, Gathering {
   async #fill(): Promise<void> {
     for (;;) {
       await this.#enough()
+      const failure = this.#failed
+      if (failure !== null) throw failure
       if (this.#gathered.length > this.#partBytes) await this.#sendPart()
       else if (this.#tap.ended !== null) return this.#endSegment()
       else if (this.#relieved) await this.#endSegment()
-      const failure = this.#failed
-      if (failure !== null) throw failure
     }
   }
 

@@ -1,5 +1,6 @@
 import { patiently } from '../../src/upload/patience.js'
 import type { Segment } from '../../src/upload/segment.js'
+import { unlessAborted } from '../../src/upload/unless-aborted.js'
 import { keyOf, type Storeroom } from './storeroom.js'
 
 /** Removed at a time. */
@@ -25,17 +26,7 @@ export async function removeCovered(
   covered: readonly Segment[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const removed = removeSegments(room, covered).catch(() => undefined)
-  if (signal === undefined) return removed
-  await new Promise<void>((resolve) => {
-    const stop = () => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }
-    signal.addEventListener('abort', stop)
-    if (signal.aborted) stop()
-    void removed.then(stop)
-  })
+  await unlessAborted(removeSegments(room, covered), signal).catch(() => undefined)
 }
 
 /** A segment that is not sealed may have become an object without anybody having been told. */

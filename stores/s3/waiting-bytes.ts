@@ -2,9 +2,9 @@ import { LEAST_PART } from './part-grid.js'
 import { LANES } from './segment-write.js'
 
 const MIB = 1024 * 1024
-/** No write makes larger parts: with those that are sent at a time a killed server loses 60 MiB at most. */
+/** No write makes larger parts, however much memory there is: with those that are sent at a time a killed server loses 60 MiB at most. */
 const MOST_PART = 12 * MIB
-/** All that one write has under way, and one part more, which is left to the others. */
+/** Those that one write sends at a time, the one it gathers meanwhile, and as much for the others. */
 const PARTS = LANES + 2
 /** In ms: bytes that are on their way for longer are not counted on. Where all are so slow, that costs an object more now and then. */
 const LATE_MS = 5_000

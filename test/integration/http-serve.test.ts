@@ -1,23 +1,31 @@
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { Readable } from 'node:stream'
+import { createServer, IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { InFlight, type Passage } from '../../src/http/in-flight.js'
 import type { Reply } from '../../src/http/reply.js'
 import { serve } from '../../src/http/serve.js'
 import { silent } from '../../src/upload/log.js'
+import { Gate } from '../support/gate.js'
 import { RawClient } from '../support/raw-client.js'
 import { collect } from '../support/sources.js'
 
 type Answer = (request: IncomingMessage, passage: Passage) => Promise<Reply>
 
+interface Circumstances {
+  readonly idleTimeout?: number
+  /** What the host does with a request before it is served. */
+  readonly before?: () => Promise<void>
+}
+
 /** A server of node:http whose requests are answered so. */
-async function answering(answer: Answer, idleTimeout: number | null = null) {
+async function answering(answer: Answer, { idleTimeout, before }: Circumstances = {}) {
   const inFlight = new InFlight()
-  const counter = { log: silent, inFlight, idleTimeout }
-  const server = createServer((request, response) => {
-    void serve(counter, request, response, (passage) => answer(request, passage))
+  const counter = { log: silent, inFlight, idleTimeout: idleTimeout ?? null }
+  const server = createServer(async (request, response) => {
+    await before?.()
+    await serve(counter, request, response, (passage) => answer(request, passage))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
@@ -56,6 +64,45 @@ describe('requests that were sent without waiting for answers', () => {
     client.socket.destroy()
     await expect.poll(() => inFlight.count).toBe(0)
   })
+
+  test('end when the connection went before they were served', async () => {
+    let waiting = 0
+    const gate = new Gate()
+    const before = async () => {
+      waiting += 1
+      await gate.opened
+    }
+    let answered = 0
+    const answer: Answer = async () => {
+      answered += 1
+      return { status: 200, headers: {}, body: 'late' }
+    }
+    const { inFlight, port } = await answering(answer, { before })
+    const client = await RawClient.open(port)
+    await client.say(GET.repeat(3))
+    await expect.poll(() => waiting).toBe(3)
+    client.socket.destroy()
+    await sleep(100)
+    gate.open()
+    await expect.poll(() => answered).toBe(3)
+    await expect.poll(() => inFlight.count).toBe(0)
+  })
+})
+
+test('a request that somebody made up is answered like others, though it has no connection', async () => {
+  const request = new IncomingMessage({ remoteAddress: '127.0.0.1' } as Socket)
+  const response = new ServerResponse(request)
+  let written = ''
+  const sink = new Writable({
+    write: (bytes, _encoding, done) => {
+      written += String(bytes)
+      done()
+    },
+  })
+  response.assignSocket(sink as unknown as Socket)
+  const counter = { log: silent, inFlight: new InFlight(), idleTimeout: null }
+  await serve(counter, request, response, async () => ({ status: 200, headers: {}, body: 'made up' }))
+  expect(written).toMatch(/^HTTP\/1\.1 200 .*made up$/s)
 })
 
 describe('the time in which a client must send something', () => {
@@ -69,7 +116,7 @@ describe('the time in which a client must send something', () => {
   }
 
   test('is over with its last byte, however long the answer takes', async () => {
-    const { port } = await answering(afterItsBody, LIMIT)
+    const { port } = await answering(afterItsBody, { idleTimeout: LIMIT })
     const client = await RawClient.open(port)
     await client.say(`${POST}body`)
     expect(await client.hear('interrupted')).toContain('not interrupted')
@@ -77,12 +124,13 @@ describe('the time in which a client must send something', () => {
 
   test('is not over before', async () => {
     let reason: unknown = null
-    const { port } = await answering(async (request, { signal }) => {
+    const untilInterrupted: Answer = async (request, { signal }) => {
       request.resume()
       await new Promise((resolve) => signal.addEventListener('abort', resolve))
       reason = signal.reason
       return { status: 408, headers: {}, body: '' }
-    }, LIMIT)
+    }
+    const { port } = await answering(untilInterrupted, { idleTimeout: LIMIT })
     const client = await RawClient.open(port)
     await client.say(`${POST}bod`)
     expect(await client.status()).toBe(408)
