@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,7 +31,7 @@ export class S3Proxy {
   quirks: readonly Quirk[] = []
   /** A call that is to be late: its body is read, and goes on when the promise resolves, whatever has become of the client. */
   delays: (call: S3Call) => Promise<void> | undefined = () => undefined
-  /** Late calls that the server has answered. */
+  /** Late calls that the server has answered, or hung up on: then with status 0. */
   readonly late: S3Call[] = []
   /** Codes in answers that this provider has other names for. */
   renames: Readonly<Record<string, string>> = {}
@@ -96,10 +95,17 @@ export class S3Proxy {
     await delay
     const { hostname, port } = this.#target
     const { method, url: path, headers } = incoming
-    const outgoing = request({ hostname, port, method, path, headers }).end(Buffer.concat(body))
-    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
-    answer.resume()
-    call.status = answer.statusCode ?? 0
+    const outgoing = request({ hostname, port, method, path, headers })
+    // The server may refuse it, and hang up, before it has read all of it.
+    outgoing.on('error', () => undefined)
+    call.status = await new Promise<number>((resolve) => {
+      outgoing.once('response', (answer) => {
+        answer.resume()
+        resolve(answer.statusCode ?? 0)
+      })
+      outgoing.once('close', () => resolve(0))
+      outgoing.end(Buffer.concat(body))
+    })
     this.late.push(call)
   }
 
