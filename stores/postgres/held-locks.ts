@@ -1,34 +1,32 @@
 import { type Database, ORPHANED } from './database.js'
+import { Lookout } from './lookout.js'
 import type { Signals } from './signals.js'
-
-const POLL_MS = 200
 
 /** The locks this process has, each with what tells its holder to stop. */
 export class HeldLocks {
   readonly #database: Database
-  readonly #signals: Signals
   readonly #held = new Map<string, () => void>()
-  #timer: NodeJS.Timeout | null = null
-  #looking: Promise<void> | null = null
+  readonly #lookout: Lookout
 
   constructor(database: Database, signals: Signals) {
     this.#database = database
-    this.#signals = signals
     signals.on('yield-lock', (token) => this.#held.get(token)?.())
-    signals.on('lost', () => this.#poll())
-    // What was asked for between the last look and the first message.
-    signals.on('reconnected', () => this.#look())
+    this.#lookout = new Lookout(
+      signals,
+      () => this.#held.size > 0,
+      () => this.#look(),
+    )
   }
 
   /** Follows a lock; `stop` is called when somebody waits for it, perhaps more than once. */
   hold(token: string, stop: () => void): void {
     this.#held.set(token, stop)
-    if (!this.#signals.listening) this.#poll()
+    this.#lookout.update()
   }
 
   drop(token: string): void {
     this.#held.delete(token)
-    if (this.#held.size === 0) this.#stopPolling()
+    this.#lookout.update()
   }
 
   stopAll(): void {
@@ -46,29 +44,8 @@ export class HeldLocks {
     )
   }
 
-  /** Looks for itself as long as no messages come, and there is something to look for. */
-  #poll(): void {
-    if (this.#held.size === 0) return
-    this.#timer ??= setInterval(() => {
-      if (this.#signals.listening) this.#stopPolling()
-      else this.#look()
-    }, POLL_MS).unref()
-  }
-
-  #stopPolling(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
-  }
-
-  /** One look at a time: what is lost is often the database, and with it their answers. */
-  #look(): void {
-    this.#looking ??= this.#tellAsked().finally(() => {
-      this.#looking = null
-    })
-  }
-
   /** One statement for all locks of this node: which of them are asked for? */
-  async #tellAsked(): Promise<void> {
+  async #look(): Promise<void> {
     const tokens = [...this.#held.keys()]
     if (tokens.length === 0) return
     const { s } = this.#database

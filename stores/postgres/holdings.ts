@@ -1,29 +1,29 @@
 import type { Logger } from '../../src/upload/log.js'
 import { type Database, ORPHANED } from './database.js'
+import { Lookout } from './lookout.js'
 import type { Signals } from './signals.js'
-
-const POLL_MS = 200
 
 /** The claims this process holds, each with the signal that tells its writer to stop. */
 export class Holdings {
   readonly #database: Database
-  readonly #signals: Signals
   readonly #log: Logger
   readonly #epoch: () => number
   readonly #held = new Map<number, AbortController>()
   /** Requests for claims under way: what they were granted is not held yet. */
   readonly #coming = new Set<Promise<unknown>>()
-  #timer: NodeJS.Timeout | null = null
+  readonly #lookout: Lookout
 
   /** `epoch` gives the epoch under which this process claims at this moment. */
   constructor(database: Database, signals: Signals, log: Logger, epoch: () => number) {
     this.#database = database
-    this.#signals = signals
     this.#log = log
     this.#epoch = epoch
     signals.on('yield', (token) => void this.#asked(Number(token)))
-    signals.on('lost', () => this.#poll())
-    signals.on('reconnected', () => void this.#look())
+    this.#lookout = new Lookout(
+      signals,
+      () => this.#held.size > 0,
+      () => this.#look(),
+    )
   }
 
   /** Runs a request for a claim, which calls `hold` for what it was granted before it settles. */
@@ -41,7 +41,7 @@ export class Holdings {
   hold(token: number): AbortSignal {
     const stop = new AbortController()
     this.#held.set(token, stop)
-    if (!this.#signals.listening) this.#poll()
+    this.#lookout.update()
     return stop.signal
   }
 
@@ -55,7 +55,7 @@ export class Holdings {
 
   drop(token: number): void {
     this.#held.delete(token)
-    if (this.#held.size === 0) this.#stopPolling()
+    this.#lookout.update()
   }
 
   /** Hands back claims of this node that nobody here holds: the claim was granted, but its answer was lost. */
@@ -93,20 +93,6 @@ export class Holdings {
     } catch (error) {
       this.#log.debug({ err: error, token }, 'an orphaned claim stays until it is asked for again')
     }
-  }
-
-  /** Looks for itself as long as no messages come, and there is something to look for. */
-  #poll(): void {
-    if (this.#held.size === 0) return
-    this.#timer ??= setInterval(() => {
-      if (this.#signals.listening) this.#stopPolling()
-      else void this.#look()
-    }, POLL_MS).unref()
-  }
-
-  #stopPolling(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
   }
 
   /** One statement for all claims of this node: which of them are asked for, or gone? */

@@ -4,11 +4,11 @@ import type { Logger } from '../../src/upload/log.js'
 import { patiently } from '../../src/upload/patience.js'
 import type { Database } from './database.js'
 import { HeldLocks } from './held-locks.js'
+import { LOOK_MS } from './lookout.js'
 import type { NodeLease } from './node-lease.js'
 import type { Signals } from './signals.js'
 
 const LOOK_AGAIN_MS = 500
-const POLL_MS = 200
 
 export interface LockerOptions {
   /** How long `lock` waits for a holder that does not let go, in ms. Default 30 000, as @tus/server's own. */
@@ -170,7 +170,7 @@ class PostgresLock implements Lock {
   }
 
   #unlocked(milliseconds: number, signal: AbortSignal): Promise<void> {
-    const limit = this.signals.listening ? milliseconds : Math.min(milliseconds, POLL_MS)
+    const limit = this.signals.listening ? milliseconds : Math.min(milliseconds, LOOK_MS)
     return new Promise((resolve) => {
       const done = () => {
         off()

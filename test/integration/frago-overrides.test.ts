@@ -1,44 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
-import type { Knex } from 'knex'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import type { ByteStore, Upload } from '../../src/index.js'
-import { DiskByteStore, openTributary, type Tributary, type TributaryOptions } from '../../src/index.js'
+import { DiskByteStore, openTributary, type TributaryOptions } from '../../src/index.js'
 import { silent } from '../../src/upload/log.js'
 import { connect } from '../../stores/postgres/database.js'
-import { databaseUrl } from '../support/server-process.js'
+import { type Opened, openHere, scratch } from '../support/open-tributary.js'
 
 /** One server with code in the place of settings, as the table in the README shows it. */
 async function open(
   options: TributaryOptions & { readonly directory?: string },
-): Promise<{ tributary: Tributary; url: string; knex: Knex; schema: string; directory: string }> {
-  const schema = `t_${randomUUID().replaceAll('-', '').slice(0, 12)}`
-  const directory = options.directory ?? (await scratch())
-  const settings = {
-    PORT: '0',
-    DATA_DIR: directory,
-    DATABASE_URL: databaseUrl(inject('database')),
-    DATABASE_SCHEMA: schema,
-    ...options.settings,
-  }
-  const knex = connect(inject('database'), 2)
-  const { directory: _directory, ...overrides } = options
-  const tributary = await openTributary({ log: silent, ...overrides, settings })
-  onTestFinished(async () => {
-    await tributary.close()
-    await knex.raw(`drop schema if exists "${schema}" cascade`)
-    await knex.destroy()
-  })
-  return { tributary, url: `${await tributary.listen()}/upload/`, knex, schema, directory }
-}
-
-async function scratch(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'overrides-'))
-  onTestFinished(() => rm(directory, { recursive: true, force: true }))
-  return directory
+): Promise<Opened & { readonly url: string }> {
+  const opened = await openHere(options)
+  return { ...opened, url: `${await opened.tributary.listen()}/upload/` }
 }
 
 type Headers = Readonly<Record<string, string>>

@@ -20,7 +20,7 @@ import {
 } from '../support/s3-quirks.js'
 import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
-import { collect, HandSource, pattern } from '../support/sources.js'
+import { collect, HandSource, pattern, slices } from '../support/sources.js'
 
 const MIB = 1024 * 1024
 
@@ -212,10 +212,6 @@ async function put(store: S3ByteStore, content: Buffer): Promise<Blob> {
   const result = await store.write(blob, 0, source, { limit: content.length, fresh: true }).done
   expect(result).toEqual({ stored: content.length, ended: 'end' })
   return blob
-}
-
-function* slices(content: Buffer): Generator<Buffer> {
-  for (let at = 0; at < content.length; at += 64 * 1024) yield content.subarray(at, at + 64 * 1024)
 }
 
 function newBlob(): Blob {

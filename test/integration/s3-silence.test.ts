@@ -7,11 +7,12 @@ import type { OpenPostgres } from '../../stores/postgres/open.js'
 import { PostgresSegments } from '../../stores/postgres/segments.js'
 import type { S3ByteStore, S3ByteStoreOptions } from '../../stores/s3/byte-store.js'
 import { nextTurn } from '../contract/byte-store/fixture.js'
+import { Gate } from '../support/gate.js'
 import { type TestSchema, testSchema } from '../support/postgres.js'
 import { type S3Call, S3Proxy } from '../support/s3-proxy.js'
 import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
-import { collect, HandSource, pattern } from '../support/sources.js'
+import { collect, HandSource, pattern, slices } from '../support/sources.js'
 
 /** A provider that takes requests and does not answer them: whom that may hold up, and for how long. */
 
@@ -96,12 +97,9 @@ test('holds up no other upload while one is made an object of', async () => {
 
 test('uploads that fill the memory before they may begin go on when they may', async () => {
   const ledger = new PostgresSegments(postgres.database)
-  let begin: () => void = () => undefined
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve
-  })
+  const begun = new Gate()
   ledger.has = async () => {
-    await begun
+    await begun.opened
     return true
   }
   await open({ waitingBytes: 10 * MIB, ledger })
@@ -109,7 +107,7 @@ test('uploads that fill the memory before they may begin go on when they may', a
   const writes = sources.map((source) => store.write(newBlob(), 0, source, { limit: 80 * MIB, fresh: false }))
   for (const source of sources) source.push(pattern(5 * MIB))
   await expect.poll(() => sources.some((source) => source.isPaused())).toBe(true)
-  begin()
+  begun.open()
   for (const source of sources) {
     source.push(pattern(MIB))
     source.end()
@@ -183,10 +181,6 @@ function put(blob: Blob, content: Buffer, signal?: AbortSignal) {
 
 function read(blob: Blob, length: number): Promise<Buffer> {
   return collect(store.read(blob, 0, length))
-}
-
-function* slices(content: Buffer): Generator<Buffer> {
-  for (let at = 0; at < content.length; at += 64 * 1024) yield content.subarray(at, at + 64 * 1024)
 }
 
 function newBlob(): Blob {

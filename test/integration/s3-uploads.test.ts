@@ -24,7 +24,7 @@ import { append, download, draft, engineOf, finalOf, stored } from '../support/e
 import { type TestSchema, testSchema } from '../support/postgres.js'
 import { lackOfS3, type S3Server, startS3 } from '../support/s3-server.js'
 import { openS3Store } from '../support/s3-store.js'
-import { PatternSource, pattern } from '../support/sources.js'
+import { PatternSource, pattern, slices } from '../support/sources.js'
 
 const MIB = 1024 * 1024
 
@@ -297,7 +297,3 @@ test('a part, and what lies in one object, wait for nothing', async () => {
   await append(engine, part.id, 10, [pattern(10)])
   expect(await assemble(engine)).toBe(false)
 })
-
-function* slices(content: Buffer): Generator<Buffer> {
-  for (let at = 0; at < content.length; at += 64 * 1024) yield content.subarray(at, at + 64 * 1024)
-}

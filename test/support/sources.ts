@@ -46,6 +46,11 @@ export class PatternSource extends Readable {
   }
 }
 
+/** Bytes in pieces as they come from a socket. */
+export function* slices(content: Buffer): Generator<Buffer> {
+  for (let at = 0; at < content.length; at += 64 * 1024) yield content.subarray(at, at + 64 * 1024)
+}
+
 /** Yields `bytes` in pieces, each as large and after as many ms as `pace` says. */
 export class PacedSource extends Readable {
   readonly #pace: () => { readonly bytes: number; readonly ms: number }
